@@ -1,0 +1,1 @@
+"""Software: one file a section."""

@@ -1,0 +1,1 @@
+"""The system as it is configured: one file a section."""
