@@ -21,7 +21,7 @@ class DeadlineExceeded(BaseException):
 def gather(host: Host, collectors: Sequence[Collector], host_id: str = "") -> Snapshot:
     """Return a snapshot of `host`: every section is there, as read, absent or failed."""
     taken_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    sections = {collector.name: collect(host, collector) for collector in collectors}  # type: Sections
+    sections: Sections = {collector.name: collect(host, collector) for collector in collectors}
     return Snapshot(host_id, taken_at, __version__, sections)
 
 
@@ -49,7 +49,7 @@ def _said(error: BaseException) -> str:
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """Raise DeadlineExceeded in the block after so many seconds.  Signals reach the main thread only; elsewhere: none."""
+    """Raise DeadlineExceeded in the block after so many seconds.  Only the main thread gets signals: none elsewhere."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

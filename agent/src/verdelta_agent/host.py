@@ -140,7 +140,7 @@ class LocalHost(Host):
                 timeout=timeout,
             )
         except subprocess.TimeoutExpired:
-            raise OSError(errno.ETIMEDOUT, "%s did not end within %g s" % (command[0], timeout))
+            raise OSError(errno.ETIMEDOUT, "%s did not end within %g s" % (command[0], timeout)) from None
         if done.returncode != 0:
             said = done.stderr.decode("utf-8", "backslashreplace").strip()
             raise OSError(errno.EIO, "%s failed with %d: %s" % (command[0], done.returncode, said[:200]))
@@ -151,7 +151,7 @@ class LocalHost(Host):
 
 
 def _read_all(descriptor: int, limit: int, path: str) -> bytes:
-    chunks = []
+    chunks: List[bytes] = []
     total = 0
     while True:
         chunk = os.read(descriptor, CHUNK)
@@ -172,11 +172,11 @@ class RecordedHost(Host):
     """
 
     def __init__(self, recording: Mapping[str, Any]) -> None:
-        self.files = recording.get("files", {})  # type: Mapping[str, Any]
-        self.links = recording.get("links", {})  # type: Mapping[str, str]
-        self.status = recording.get("status", {})  # type: Mapping[str, Mapping[str, int]]
-        self.commands = recording.get("commands", {})  # type: Mapping[str, str]
-        self.names = {"/": set()}  # type: Dict[str, Any]
+        self.files: Mapping[str, Any] = recording.get("files", {})
+        self.links: Mapping[str, str] = recording.get("links", {})
+        self.status: Mapping[str, Mapping[str, int]] = recording.get("status", {})
+        self.commands: Mapping[str, str] = recording.get("commands", {})
+        self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
             self._add(path)
         for path in recording.get("directories", []):

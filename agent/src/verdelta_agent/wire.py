@@ -69,7 +69,7 @@ def decode_message(payload: bytes) -> Message:
     try:
         fields = json.loads(payload.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise WireError("the payload is not JSON: %s" % error)
+        raise WireError("the payload is not JSON: %s" % error) from error
     if not isinstance(fields, dict):
         raise WireError("the payload is not a JSON object")
     kinds = (("audience", str), ("host_id", str), ("epoch", int), ("sequence", int), ("previous", str))
@@ -97,7 +97,7 @@ def decode_envelope(data: bytes) -> Envelope:
     except WireError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WireError("not a DSSE envelope with one signature: %s" % error)
+        raise WireError("not a DSSE envelope with one signature: %s" % error) from error
 
 
 def _encode(data: bytes) -> str:
@@ -108,7 +108,7 @@ def _decode(text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError) as error:
-        raise WireError("not base64: %s" % error)
+        raise WireError("not base64: %s" % error) from error
 
 
 class Token(NamedTuple):
@@ -161,4 +161,4 @@ def decode_request(data: bytes) -> Request:
         fields = json.loads(data.decode("utf-8"))
         return Request(**{name: fields[name] for name in Request._fields if name in fields})
     except (ValueError, TypeError) as error:
-        raise WireError("the request is not understood: %s" % error)
+        raise WireError("the request is not understood: %s" % error) from error

@@ -5,4 +5,4 @@ from typing import Tuple
 from ..model import Collector
 from .software import dpkg
 
-COLLECTORS = (dpkg.COLLECTOR,)  # type: Tuple[Collector, ...]
+COLLECTORS: Tuple[Collector, ...] = (dpkg.COLLECTOR,)

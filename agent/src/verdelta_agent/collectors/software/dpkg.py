@@ -28,7 +28,7 @@ def parse(status: str) -> Rows:
 def _package(paragraph: str) -> Tuple[str, Row]:
     name = _field(paragraph, "Package")
     want, _, state = _field(paragraph, "Status").split(" ")
-    row = {"version": _field(paragraph, "Version"), "state": state, "hold": want == "hold"}  # type: Row
+    row: Row = {"version": _field(paragraph, "Version"), "state": state, "hold": want == "hold"}
     source = _field(paragraph, "Source").partition(" ")[0]
     if source:
         row["source"] = source
