@@ -47,6 +47,8 @@ def printable(text: str) -> str:
 class Host:
     """A machine to inventory.  Every method raises OSError when the thing cannot be read."""
 
+    watched: Sequence[str] = ("/etc",)  # the files below these paths are part of its inventory
+
     def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
         """Return the content of a regular file of at most `limit` bytes."""
         raise NotImplementedError
@@ -100,6 +102,9 @@ class Host:
 
 class LocalHost(Host):
     """The machine that the agent runs on."""
+
+    def __init__(self, watched: Sequence[str] = Host.watched) -> None:
+        self.watched = watched
 
     def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
         # O_NONBLOCK: opening a FIFO must not wait for a writer.
@@ -168,7 +173,7 @@ class RecordedHost(Host):
 
     A file's content is its text, {"hex": bytes} or {"error": "EACCES"}.  "status" gives mode, uid and gid where they
     matter (0644 and root otherwise).  "directories" lists empty ones; the others follow from the paths.  "commands"
-    maps a command, joined by spaces, to what it prints.
+    maps a command, joined by spaces, to what it prints.  "watched" replaces the watched paths.
     """
 
     def __init__(self, recording: Mapping[str, Any]) -> None:
@@ -176,6 +181,7 @@ class RecordedHost(Host):
         self.links: Mapping[str, str] = recording.get("links", {})
         self.status: Mapping[str, Mapping[str, int]] = recording.get("status", {})
         self.commands: Mapping[str, str] = recording.get("commands", {})
+        self.watched = recording.get("watched", Host.watched)
         self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
             self._add(path)

@@ -23,7 +23,11 @@ Rows = Dict[str, Row]
 
 
 class Section(NamedTuple):
-    """One kind of thing on a host.  `rows` is hashed and compared; `volatile` is shown and never compared."""
+    """One kind of thing on a host.  `rows` is hashed and compared; `volatile` is shown and never compared.
+
+    `error` is the reason why a section failed.  On a section that is ok it says what is missing from it (a file that
+    may not be read, without root): such a section is partial, and whoever judges by it has to say so.
+    """
 
     status: str
     rows: Rows
