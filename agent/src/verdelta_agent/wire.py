@@ -112,22 +112,23 @@ def _decode(text: Any) -> bytes:
 
 
 class Token(NamedTuple):
-    """A one-time enrolment token: which controller, which host, and the secret that proves the invitation."""
+    """A one-time enrolment token: which controller, which host, the number of its key, and the invitation's secret."""
 
     audience: str
     host_id: str
+    epoch: int
     secret: str
 
     def __str__(self) -> str:
-        return ".".join(self)
+        return ".".join(str(part) for part in self)
 
 
 def parse_token(text: str) -> Token:
     """Return the token in `text`.  Raises WireError, without repeating the secret, when it is not one."""
     parts = text.strip().split(".")
-    if len(parts) != 3 or not all(parts):
-        raise WireError("not an enrolment token: expected three parts separated by dots")
-    return Token(*parts)
+    if len(parts) != 4 or not all(parts) or not parts[2].isdigit():
+        raise WireError("not an enrolment token: expected four parts separated by dots")
+    return Token(parts[0], parts[1], int(parts[2]), parts[3])
 
 
 class Request(NamedTuple):

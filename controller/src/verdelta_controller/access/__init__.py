@@ -1,0 +1,1 @@
+"""Who may do what: tokens, page sessions, and the fixed table of permissions."""

@@ -1,0 +1,1 @@
+"""The hosts: who they are, how they were enrolled, how they are reached."""

@@ -1,0 +1,51 @@
+"""The agent as one file: a zip that any Python from 3.6 on runs, the same bytes from the same sources.
+
+Also a command: python -m verdelta_controller.fleet.agent_archive dist/verdelta-agent.pyz
+"""
+
+import sys
+import zipfile
+from functools import cache
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+
+SHEBANG = b"#!/usr/bin/env python3\n"
+MAIN = "import sys\nfrom verdelta_agent.cli import main\nsys.exit(main())\n"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold: no build has a time of its own
+
+
+@cache
+def build() -> bytes:
+    """Return the archive of the agent that is installed beside the controller."""
+    spec = find_spec("verdelta_agent")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("verdelta_agent is not installed")
+    package = Path(spec.origin).parent
+    buffer = BytesIO(SHEBANG)
+    buffer.seek(0, 2)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        _add(archive, "__main__.py", MAIN.encode())
+        for source in sorted(package.rglob("*.py")):
+            _add(archive, f"verdelta_agent/{source.relative_to(package).as_posix()}", source.read_bytes())
+    return buffer.getvalue()
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.external_attr = 0o644 << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = 3
+    archive.writestr(entry, content)
+
+
+def main() -> None:
+    """Write the archive to the path given."""
+    target = Path(sys.argv[1])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(build())
+    target.chmod(0o755)
+
+
+if __name__ == "__main__":
+    main()

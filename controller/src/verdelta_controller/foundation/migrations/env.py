@@ -1,0 +1,27 @@
+"""Alembic's entry: run the migrations on the connection that the controller hands over.
+
+Whoever compares tables with models (`scripts/new-migration`, a test) imports `verdelta_controller.wiring` first, which
+knows every feature's tables.
+"""
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+
+
+def _ours(thing: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
+    """Leave out the tables of the durable engine, which keeps them itself."""
+    return kind != "table" or name in SQLModel.metadata.tables
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection, target_metadata=SQLModel.metadata, render_as_batch=True, include_object=_ours
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+_run(context.config.attributes["connection"])

@@ -1,0 +1,235 @@
+"""The manifest of a release: what it is made of, how it is installed, and what is different on a host afterwards.
+
+A YAML file (release.yaml).  The models below are the format; editors get them as a JSON Schema.  Every error names the
+line, what is wrong there, and the mend.
+"""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError, field_validator, model_validator
+from verdelta_agent.model import canonical
+
+from ..foundation.errors import InvalidInput, NotFound
+from . import located_yaml
+from .expectations import Expectation, Strict, Text
+from .manifest_errors import ManifestError, Problem, problems_of, quoted
+
+_INVISIBLE = r"\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+NAME = r"^[a-z0-9][a-z0-9._+-]*$"
+VERSION = r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$"
+PROSE = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*$"
+PATH = rf"^[^./\\{_INVISIBLE}-][^/\\{_INVISIBLE}]*(/[^./\\{_INVISIBLE}][^/\\{_INVISIBLE}]*)*$"
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+SHA256 = r"^[0-9a-f]{64}$"
+
+InnerPath = Annotated[str, StringConstraints(max_length=500, pattern=PATH)]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256)]
+Variable = Annotated[str, StringConstraints(max_length=100, pattern=VARIABLE)]
+
+
+class ReleaseType(StrEnum):
+    """How much a release brings, and how fast; the policy of each differs."""
+
+    MAJOR = "major"
+    MINOR = "minor"
+    EMERGENCY = "emergency"
+
+
+class Component(Strict):
+    """One part of a release: software, hardware or documentation."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": ["name"]}, {"required": ["package"]}],
+            "allOf": [
+                {
+                    "if": {"properties": {"manager": {"enum": managers}}, "required": ["manager"]},
+                    "then": {"required": [field]},
+                }
+                for managers, field in ((["deb", "rpm", "pip"], "package"), (["archive", "file"], "artifact"))
+            ],
+            "dependentSchemas": {"sha256": {"anyOf": [{"required": ["artifact"]}, {"required": ["source"]}]}},
+        }
+    )
+
+    kind: Literal[
+        "in-house-application", "external-software", "utility-software", "system-software", "hardware", "documentation"
+    ] = Field(description="what it is", examples=["external-software"])
+    version: Text = Field(description="its version, as its own manager writes it", examples=["1:1.1-2"])
+    name: Text | None = Field(default=None, description="what people call it", examples=["Lab application"])
+    package: Text | None = Field(default=None, description="its name to the manager", examples=["labapp"])
+    manager: Literal["deb", "rpm", "pip", "archive", "file", "none"] = Field(
+        default="none", description="what installs it", examples=["deb"]
+    )
+    artifact: InnerPath | None = Field(
+        default=None,
+        description="file of the release folder that goes into the library",
+        examples=["artifacts/labapp_1.1_all.deb"],
+    )
+    sha256: Sha256 | None = Field(default=None, description="digest that the artifact must have", examples=["0" * 64])
+    source: Text | None = Field(
+        default=None, description="where it comes from", examples=["https://example.org/labapp-1.1.tar.gz"]
+    )
+    licence: Text | None = Field(default=None, description="its licence, as SPDX writes it", examples=["Apache-2.0"])
+    owner: Text | None = Field(default=None, description="who answers for it", examples=["platform team"])
+
+    @model_validator(mode="after")
+    def _can_be_had(self) -> Self:
+        if not (self.name or self.package):
+            raise ValueError("name and package are missing; give one of them")
+        if self.manager in ("deb", "rpm", "pip") and not self.package:
+            raise ValueError(f"package is missing: the name by which {self.manager} knows it")
+        if self.manager in ("archive", "file") and not self.artifact:
+            raise ValueError(f"artifact is missing: the file that manager {self.manager} installs")
+        if self.sha256 and not (self.artifact or self.source):
+            raise ValueError("sha256 is of nothing; give the artifact or the source that it is of")
+        return self
+
+
+class Step(Strict):
+    """A playbook, and the variables that it is run with."""
+
+    playbook: InnerPath = Field(description="shipped with Verdelta or in the release", examples=["install_packages.yml"])
+    variables: dict[Variable, JsonValue] = Field(
+        default={}, alias="with", max_length=200, description="variables of the playbook", examples=[{"version": "1.1"}]
+    )
+
+    @field_validator("variables")
+    @classmethod
+    def _reaches_hosts_as_planned(cls, variables: dict[str, Any]) -> dict[str, Any]:
+        """ansible_connection and its like decide on which machine the playbook runs, and as whom."""
+        for name in variables:
+            if name.startswith("ansible_"):
+                raise ValueError(f"{name} cannot be set by a release: how hosts are reached is the inventory's to say")
+        return variables
+
+
+class Manifest(Strict):
+    """A release: what it is made of, how it is installed, and what is different on a host afterwards."""
+
+    release: Annotated[str, StringConstraints(max_length=100, pattern=NAME)] = Field(
+        description="name of the release", examples=["labapp"]
+    )
+    version: Annotated[str, StringConstraints(max_length=100, pattern=VERSION)] = Field(
+        description="its version", examples=["1.1"]
+    )
+    type: ReleaseType = Field(description="major, minor or emergency", examples=["minor"])
+    service: Text = Field(description="the service that it belongs to", examples=["lab"])
+    description: Annotated[str, StringConstraints(max_length=10_000, pattern=PROSE)] | None = Field(
+        default=None, description="what it is for", examples=["Faster start."]
+    )
+    components: list[Component] = Field(default=[], max_length=1000, description="what it is made of")
+    install: Step = Field(description="how it is installed")
+    back_out: Step | None = Field(default=None, description="how a host gets back to what it was before")
+    changes: list[Expectation] = Field(
+        min_length=1, max_length=5000, description="what is different on a host afterwards, and nothing else is"
+    )
+
+    def document(self) -> dict[str, Any]:
+        """Return the normalised manifest: what is left out and what is given as the default are the same."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def load_manifest(text: str, name: str = "release.yaml", sections: Collection[str] = ()) -> Manifest:
+    """Return the manifest in `text`; `name` is the file's, for errors.
+
+    `sections` are the names of the sections that agents report; when given, a change has to name one of them.
+    Raises ManifestError with every problem that was found, each with its line.
+    """
+    try:
+        document = located_yaml.read(text)
+    except located_yaml.YamlProblem as error:
+        raise ManifestError(name, [Problem(error.line, str(error))]) from error
+    try:
+        manifest = Manifest.model_validate(document.value)
+    except ValidationError as error:
+        raise ManifestError(name, problems_of(error, document, Manifest)) from error
+    problems = [
+        Problem(document.line(("changes", place, field)), text)
+        for place, field, text in [*_unknown_sections(manifest, sections), *_repeated(manifest, document)]
+    ]
+    if problems:
+        raise ManifestError(name, problems)
+    return manifest
+
+
+def manifest_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the manifest, for editors and other tools."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Manifest.model_json_schema(by_alias=True),
+        "title": "Verdelta release manifest",
+    }
+
+
+def digest_of(manifest: Manifest, files: Mapping[str, str]) -> str:
+    """Return the digest of a release package: SHA-256, hex, of the normalised manifest and its files.
+
+    `files` maps each path in the release folder to the SHA-256 (hex) of its content.  How the YAML is laid out, and
+    what its comments say, makes no difference.
+    """
+    for path, digest in files.items():
+        if not re.fullmatch(SHA256, digest):
+            raise InvalidInput(f"{path}: {quoted(digest)} is no SHA-256 in small hexadecimal digits")
+    return hashlib.sha256(canonical({"manifest": manifest.document(), "files": dict(files)})).hexdigest()
+
+
+def resolve_inside(folder: Path, relative: str) -> Path:
+    """Return the real path of a file in a release folder.
+
+    Raises InvalidInput for a path that is not relative, leaves the folder (also by a symbolic link) or is no regular
+    file, and NotFound when there is nothing.
+    """
+    if not re.fullmatch(PATH, relative):
+        raise InvalidInput(
+            f"{quoted(relative)} is no path inside the release folder",
+            mend='Give it relative to the folder of release.yaml, without "..", and with no part that begins with a dot.',
+        )
+    try:
+        root = folder.resolve(strict=True)
+        path = (root / relative).resolve(strict=True)
+        regular = path.is_file()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"{relative}: no such file in {folder}", mend="Put it there, or mend its path.") from error
+    except (OSError, RuntimeError) as error:  # a loop of links, or a name that the file system does not take
+        raise InvalidInput(f"{relative}: cannot be read in {folder}: {error}", mend="Mend the path or the file.") from error
+    if not path.is_relative_to(root):
+        raise InvalidInput(
+            f"{relative}: a symbolic link leads out of the release folder, to {path}",
+            mend="Copy the file into the folder: a release holds everything that it installs.",
+        )
+    if not regular:
+        raise InvalidInput(f"{relative}: not a regular file in {folder}", mend="Name a file; pack a folder as an archive.")
+    return path
+
+
+class _Flaw(NamedTuple):
+    """A problem that only the whole manifest shows: in which change, in which of its fields."""
+
+    place: int
+    field: str
+    text: str
+
+
+def _unknown_sections(manifest: Manifest, sections: Collection[str]) -> Iterable[_Flaw]:
+    for place, change in enumerate(manifest.changes):
+        if sections and change.section not in sections:
+            near = difflib.get_close_matches(change.section, sections, n=1, cutoff=0.5)
+            mend = f'did you mean "{near[0]}"?' if near else "no agent reports it"
+            yield _Flaw(place, "section", f"unknown section {quoted(change.section)} in change {place + 1}; {mend}")
+
+
+def _repeated(manifest: Manifest, document: located_yaml.Located) -> Iterable[_Flaw]:
+    seen: dict[bytes, int] = {}
+    for place, change in enumerate(manifest.changes):
+        first = seen.setdefault(canonical({**change.document(), "after": None}), place)
+        if first != place:
+            line = document.line(("changes", first))
+            text = f"change {place + 1} repeats section and key of line {line}; leave one of them"
+            yield _Flaw(place, "key", text)
