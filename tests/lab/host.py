@@ -7,9 +7,9 @@ import subprocess
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from . import cgroups, kernel, network
+from .beside import Beside
 from .commands import LabError, run
 from .hardware import Hardware
 from .image import SNMP
@@ -18,27 +18,19 @@ from .power import Power
 from .smbios import Dimm
 
 
-class Ssh(Protocol):
-    """How the lab lets a host be reached: its own `ssh`, bound to the lab's network and keys."""
-
-    def __call__(
-        self, host: str, command: str, *, user: str, check: bool, timeout: float, input: str | None
-    ) -> "subprocess.CompletedProcess[str]": ...
-
-
 class LabHost:
     """A host with its own processes, network, package database and hardware.
 
     Its identity (host key, machine id, serial number) outlives reboots and reset().
     """
 
-    def __init__(self, instance: Instance, name: str, family: str, address: str, lower: Path, ssh: Ssh) -> None:
+    def __init__(self, instance: Instance, name: str, family: str, address: str, lower: Path, beside: Beside) -> None:
         self.name = name
         self.family = family
         self.address = address
         self.machine_id = uuid.uuid4().hex
         self._lower = lower
-        self._ssh = ssh
+        self._beside = beside
         self._folder = instance.state / "hosts" / name
         self._folder.mkdir(parents=True)
         self._disk = self._folder / "root"
@@ -70,7 +62,14 @@ class LabHost:
         self, command: str, *, user: str = "root", check: bool = True, timeout: float = 60, input: str | None = None
     ) -> "subprocess.CompletedProcess[str]":
         """Run a shell command by real SSH."""
-        return self._ssh(self.name, command, user=user, check=check, timeout=timeout, input=input)
+        return self._beside.ssh(self.name, command, user=user, check=check, timeout=timeout, input=input)
+
+    def answers(self) -> bool:
+        """Whether its sshd answers within a second, with the host key that it should have."""
+        return (
+            self.host_key
+            in self._beside.run(["ssh-keyscan", "-T", "1", "-t", "ed25519", self.address], check=False).stdout
+        )
 
     def console(self, command: str, *, check: bool = True, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run a shell command as root at the host itself: works while it is cut off the network, and is quick."""

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any
 
 from . import cgroups, image, instance, network
-from .commands import LabError, run
+from .beside import Beside
+from .commands import LabError
 from .host import LabHost
 from .image import Image
 from .instance import Instance
@@ -29,6 +30,7 @@ class Lab:
 
     def __init__(self, owned: Instance, built: Image) -> None:
         """Use Lab.up()."""
+        self._beside = Beside(owned)
         self.id = owned.id
         self.namespace = owned.name
         self.state = owned.state
@@ -36,10 +38,9 @@ class Lab:
         self.repository = self.state / "repository"
         self.private_key = self.state / "key"
         self.known_hosts = self.state / "known_hosts"
-        self.ssh_config = self.state / "ssh_config"
+        self.ssh_config = self._beside.ssh_config
         self._instance = owned
         self._image = built
-        self._beside = owned.cgroup / "beside"  # where run() and popen() put their processes
 
     @classmethod
     def up(cls, debian: int = 3, rpm: int = 1) -> "Lab":
@@ -77,23 +78,17 @@ class Lab:
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, at: TracebackType | None) -> None:
         self.down()
 
-    def command(self, argv: Sequence[str | Path]) -> list[str]:
-        """The words that run a command inside the lab's network, and let it end with the lab."""
-        inside = ["nsenter", f"--net={network.path(self.namespace)}", "--"]
-        return [*cgroups.wrapper(self._beside), *inside, *(str(word) for word in argv)]
-
     def run(self, argv: Sequence[str | Path], **options: Any) -> "subprocess.CompletedProcess[str]":
         """Run a command inside the lab's network to its end: check=True, timeout=120 and captured text unless told
         otherwise, else as subprocess.run."""
-        return run(self.command(argv), **options)
+        return self._beside.run(argv, **options)
 
     def popen(self, argv: Sequence[str | Path], **options: Any) -> "subprocess.Popen[Any]":
         """Start a command inside the lab's network, as subprocess.Popen does.  It ends with the lab at the latest."""
-        return subprocess.Popen(self.command(argv), **options)
+        return self._beside.popen(argv, **options)
 
     def _bring_up(self, counts: dict[str, int]) -> None:
-        network.create(self.namespace)
-        cgroups.create(self._beside)
+        self._beside.make()
         self._write_keys()
         self._serve_repository()
         for family, count in counts.items():
@@ -115,13 +110,13 @@ class Lab:
     def _add_host(self, family: str, number: int) -> None:
         name = f"{family[0] if family == 'rpm' else 'h'}{number}"
         address = network.address(family, number)
-        host = LabHost(self._instance, name, family, address, self._image.root(family), self._ssh)
+        host = LabHost(self._instance, name, family, address, self._image.root(family), self._beside)
         host.connect()
         host.install()
         self.hosts[name] = host
 
     def _serve_repository(self) -> None:
-        """A copy, so that a test may publish packages of its own."""
+        """A copy: the image belongs to every lab of the machine."""
         shutil.copytree(self._image.repository, self.repository)
         where = ["--bind", self.gateway, "--directory", str(self.repository), str(REPOSITORY_PORT)]
         with (self.state / "repository.log").open("wb") as log:
@@ -138,10 +133,3 @@ class Lab:
         )
         names = "".join(f"Host {host.name}\nHostName {host.address}\n" for host in hosts)
         self.ssh_config.write_text(f"{names}Host *\n{common}")
-
-    def _ssh(
-        self, host: str, command: str, *, user: str, check: bool, timeout: float, input: str | None
-    ) -> "subprocess.CompletedProcess[str]":
-        options: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
-        argv = ["ssh", "-F", str(self.ssh_config), "-l", user, host, command]
-        return self.run(argv, check=check, timeout=timeout, **options)

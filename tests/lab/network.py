@@ -40,8 +40,8 @@ def create(namespace: str) -> None:
     _ip(namespace, [
         "link set lo up",
         f"link add {BRIDGE} type bridge",
-        f"addr add {GATEWAY}/24 dev {BRIDGE}",
         f"link set {BRIDGE} up",
+        *_settle(GATEWAY, BRIDGE),
     ])  # fmt: skip
 
 
@@ -87,7 +87,7 @@ class Cable:
         """A host without power does not even refuse a connection; one that starts has its addresses anew."""
         self._powered = on
         if on:
-            _ip(self.namespace, ["addr flush dev eth0", f"addr add {self.address}/24 dev eth0", "link set eth0 up"])
+            _ip(self.namespace, ["addr flush dev eth0", "link set eth0 up", *_settle(self.address, "eth0")])
         self._apply()
 
     def cut(self, cut: bool) -> None:
@@ -97,6 +97,14 @@ class Cable:
 
     def _apply(self) -> None:
         _ip(self.lab, [f"link set {self._end} {'up' if self._powered and not self._cut else 'down'}"])
+
+
+def _settle(own: str, interface: str) -> list[str]:
+    """An address, and the way to its neighbours.  Quick acknowledgements save 80 ms of every SSH session."""
+    return [
+        f"addr add {own}/24 dev {interface} noprefixroute",
+        f"route replace {NET}.0/24 dev {interface} src {own} quickack 1",
+    ]
 
 
 def _ip(namespace: str, commands: Iterable[str]) -> None:
