@@ -7,7 +7,6 @@ REBOOT when the host asked for one, with POWER_OFF when it went down in order, w
 import importlib
 import json
 import os
-import resource
 import signal
 import stat
 import sys
@@ -20,8 +19,6 @@ REBOOT, POWER_OFF, NO_BOOT = 10, 11, 12
 
 # What PID 1 must not have: these reach beyond the namespaces, to the machine itself.
 CAPABILITIES_TAKEN = {"sys_module": 16, "sys_rawio": 17, "sys_time": 25, "syslog": 34}
-
-OPEN_FILES = (1024, 524288)  # as a kernel starts PID 1, whatever the shell that runs the lab has
 
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 DEVICE_LINKS = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
@@ -89,7 +86,6 @@ def _become_init(kernel: ModuleType, spec: dict[str, str]) -> None:
     _new_boot_id(kernel, root)
     if Path(spec["meminfo"]).exists():
         kernel.mount(spec["meminfo"], root / "proc/meminfo", flags=kernel.MS_BIND)
-    resource.setrlimit(resource.RLIMIT_NOFILE, OPEN_FILES)
     os.chdir(root)
     kernel.pivot_root(".", ".")
     kernel.unmount(".")
