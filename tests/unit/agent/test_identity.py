@@ -50,9 +50,7 @@ def test_a_host_with_nothing_to_sign_with_is_told_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _tools(tmp_path / "bin", monkeypatch)
-    with pytest.raises(
-        IdentityError, match=r"(?s)ssh-keygen: No such file.*openssl: No such file.*\n  Install OpenSSH"
-    ):
+    with pytest.raises(IdentityError, match=r"(?s)ssh-keygen: No such.*openssl: No such.*\n  Install OpenSSH"):
         identity.create_key(str(tmp_path / "state"))
     assert os.listdir(tmp_path / "state") == []
 
@@ -233,9 +231,9 @@ def test_a_state_file_of_any_size_is_not_read_into_memory(tmp_path: Path) -> Non
 
 
 def test_a_second_run_waits_for_the_first_and_says_so_when_it_takes_too_long(tmp_path: Path) -> None:
-    with identity.locked(str(tmp_path)), pytest.raises(IdentityError, match="another run of the agent"):
-        with identity.locked(str(tmp_path), patience=0.1):
-            pass
+    impatient = identity.locked(str(tmp_path), patience=0.1)
+    with identity.locked(str(tmp_path)), pytest.raises(IdentityError, match="another run of the agent"), impatient:
+        pass
     with identity.locked(str(tmp_path), patience=0):
         pass
 
