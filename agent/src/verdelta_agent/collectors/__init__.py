@@ -4,5 +4,16 @@ from typing import Tuple
 
 from ..model import Collector
 from .software import dpkg
+from .system import groups, kernel, modules, mounts, operating_system, sockets, sysctl, users
 
-COLLECTORS: Tuple[Collector, ...] = (dpkg.COLLECTOR,)
+COLLECTORS: Tuple[Collector, ...] = (
+    dpkg.COLLECTOR,
+    operating_system.COLLECTOR,
+    kernel.COLLECTOR,
+    modules.COLLECTOR,
+    sysctl.COLLECTOR,
+    mounts.COLLECTOR,
+    sockets.COLLECTOR,
+    users.COLLECTOR,
+    groups.COLLECTOR,
+)

@@ -1,0 +1,212 @@
+"""What is mounted, from the kernel's own list, and what /etc/fstab says should be.
+
+Source of the format: proc_pid_mountinfo(5), fstab(5).  No mount point is ever looked at: one on a dead server or a
+stopped FUSE process would hang whoever does.
+
+Rows of fstab have keys of their own ("fstab:/srv"): what is planned and what is so are different facts, and a release
+that adds a line without mounting it changes the one and not the other.
+"""
+
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+
+from ...host import Host
+from ...model import OK, Collector, Row, Rows, Section, absent
+from .colon_separated import unused
+from .incomplete import missing, together
+
+# That of process 1 is the machine's; the agent's own, where the other may not be read, has what its service unit hides.
+MOUNTINFO = ("/proc/1/mountinfo", "/proc/self/mountinfo")
+FSTAB = "/etc/fstab"
+
+LEFT_OUT_BELOW: Mapping[str, str] = {
+    "/run/user/": "comes and goes with a login",
+    "/run/credentials/": "comes and goes with a run of a service",
+    "/run/docker/": "comes and goes with a container",
+    "/run/containerd/": "comes and goes with a container",
+    "/run/containers/": "comes and goes with a container",
+    "/run/k3s/": "comes and goes with a container",
+    "/run/netns": "comes with the first named network namespace, and what is below with each",
+    "/var/lib/docker/": "comes and goes with a container",
+    "/var/lib/containerd/": "comes and goes with a container",
+    "/var/lib/containers/": "comes and goes with a container",
+    "/var/lib/kubelet/": "comes and goes with a pod",
+    "/var/lib/rancher/": "comes and goes with a container",
+    "/snap/": "has the revision in its path, on a loop device with another number each start",
+    "/var/lib/snapd/": "has the revision in its path, on a loop device with another number each start",
+}
+LEFT_OUT_KINDS: Mapping[str, str] = {
+    "nsfs": "comes and goes with a namespace",
+    "tracefs": "the kernel mounts it when somebody looks below /sys/kernel/debug",
+    "fusectl": "is mounted when FUSE is first used",
+    "binfmt_misc": "is mounted when somebody looks at it",
+}
+LEFT_OUT_OPTIONS: Mapping[str, str] = {
+    "size": "of a tmpfs: by default a part of the memory, which differs a little from start to start",
+    "nr_inodes": "as size",
+    "nr_blocks": "as size",
+    "addr": "where the name of the server led at that moment",
+    "clientaddr": "the address that this machine had at that moment",
+    "mountaddr": "as addr",
+    "mountport": "given out by the server's port mapper",
+    "fd": "of autofs: belongs to the running daemon",
+    "pgrp": "of autofs: belongs to the running daemon",
+    "pipe_ino": "of autofs: belongs to the running daemon",
+}
+HIDDEN = "(hidden)"  # in place of a password
+
+
+class Mount(NamedTuple):
+    """One line of mountinfo."""
+
+    identity: str
+    parent: str
+    root: str
+    point: str
+    kind: str
+    source: str
+    options: List[str]
+
+
+def collect(host: Host) -> Section:
+    """Absent without /proc; partial where fstab cannot be read, or a line of it is not understood."""
+    mountinfo = _mountinfo(host)
+    if mountinfo is None:
+        return absent()
+    unreadable = None
+    try:
+        planned, malformed = parse_fstab(host.read(FSTAB)) if host.exists(FSTAB) else ({}, [])
+    except OSError as error:
+        planned, malformed, unreadable = {}, [], "%s: %s" % (FSTAB, error.strerror)
+    rows = parse(mountinfo, planned)
+    rows.update(planned)
+    lines = missing("not understood in %s: line" % FSTAB, map(str, malformed))
+    return Section(OK, rows, {}, together(unreadable, lines))
+
+
+def _mountinfo(host: Host) -> Optional[str]:
+    machine, own = MOUNTINFO
+    try:
+        return host.read(machine)
+    except OSError:  # not without root, and not inside every container
+        return host.read(own) if host.exists(own) else None
+
+
+def parse(mountinfo: str, planned: Rows) -> Rows:
+    """Return mount point -> what is mounted there, the uppermost where there are several.
+
+    `planned` are the rows of fstab: what stands there is never left out for its path.
+    """
+    mounts = [_mount(line) for line in mountinfo.split("\n") if line]
+    by_identity = {mount.identity: mount for mount in mounts}
+    kept = (mount for mount in mounts if not _comes_and_goes(mount, planned) and not _triggered(mount, by_identity))
+    return {mount.point: _row(mount) for mount in kept}
+
+
+def _mount(line: str) -> Mount:
+    left, separator, right = line.partition(" - ")
+    fields, described = left.split(" "), right.split(" ", 2)
+    if not separator or len(fields) < 6 or len(described) < 3:
+        raise ValueError("not a line of mountinfo: %r" % line[:100])
+    identity, parent, _, root, point, options = fields[:6]
+    kind, source, more = described
+    joined = options.split(",") + more.split(",")
+    return Mount(identity, parent, unescape(root), unescape(point), kind, unescape(source), joined)
+
+
+def _comes_and_goes(mount: Mount, planned: Rows) -> bool:
+    if mount.kind in LEFT_OUT_KINDS:
+        return True
+    return mount.point.startswith(tuple(LEFT_OUT_BELOW)) and "fstab:" + mount.point not in planned
+
+
+def _triggered(mount: Mount, by_identity: Mapping[str, Mount]) -> bool:
+    """Return whether autofs mounted it, or what it stands on, because somebody looked: soon it is gone again."""
+    seen = set()
+    while mount.identity not in seen and mount.parent in by_identity:
+        seen.add(mount.identity)
+        mount = by_identity[mount.parent]
+        if mount.kind == "autofs":
+            return True
+    return False
+
+
+def _row(mount: Mount) -> Row:
+    return {
+        "source": without_password(mount.source),
+        "kind": mount.kind,
+        "root": mount.root,
+        "options": stable_options(mount.options),
+    }
+
+
+def stable_options(options: List[str]) -> List[str]:
+    """Return the options that are compared: sorted, unescaped, each once, and no password among them."""
+    named = {(option.partition("=")[0], option) for option in options if option}
+    return sorted(_shown(name, unescape(option)) for name, option in named if name not in LEFT_OUT_OPTIONS)
+
+
+def _shown(name: str, option: str) -> str:
+    return "%s=%s" % (name, HIDDEN) if "pass" in name or "secret" in name else option
+
+
+def without_password(source: str) -> str:
+    """Return the source of a mount; of user:password@server, as FUSE file systems have it, the password is hidden."""
+    head, at, server = source.rpartition("@")
+    scheme, slashes, login = head.rpartition("//")
+    user, colon, password = login.partition(":")
+    if not at or not colon or password.startswith("/"):  # server:/directory@name is a plain NFS path
+        return source
+    return "%s%s%s:%s@%s" % (scheme, slashes, user, HIDDEN, server)
+
+
+def parse_fstab(text: str) -> Tuple[Rows, List[int]]:
+    """Return fstab:<mount point> -> what it says, and the numbers of the lines that say nothing.
+
+    An entry without a mount point (swap) goes by its source, a second one for the same by "… (2)".
+    """
+    rows: Dict[str, Row] = {}
+    malformed = []
+    for number, line in enumerate(text.split("\n"), 1):
+        fields = line.split()
+        if not fields or fields[0].startswith("#"):
+            continue
+        if len(fields) < 3 or not (fields[5:] or ["0"])[0].isdigit():
+            malformed.append(number)
+            continue
+        source, point, kind = unescape(fields[0]), unescape(fields[1]), fields[2]
+        key = unused("fstab:%s" % (point if point.startswith("/") else without_password(source)), rows)
+        options = sorted(_shown(*pair) for pair in _named_options(fields))
+        rows[key] = {"source": without_password(source), "kind": kind, "options": options}
+        rows[key]["check_order"] = int((fields[5:] or ["0"])[0])
+    return rows, malformed
+
+
+def _named_options(fields: List[str]) -> Iterator[Tuple[str, str]]:
+    for option in (fields[3:] or ["defaults"])[0].split(","):
+        if option:
+            yield option.partition("=")[0], unescape(option)
+
+
+def unescape(text: str) -> str:
+    """Return text in which the kernel wrote a space, tab, line end or backslash as three octal digits."""
+    if "\\" not in text:
+        return text
+    for escaped, plain in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\")):
+        text = text.replace(escaped, plain)
+    return text
+
+
+COLLECTOR = Collector(
+    "system.mounts",
+    key="mount point; fstab:<mount point, or source of swap> for a line of /etc/fstab",
+    collect=collect,
+    deadline=5,
+    fields={
+        "source": "device, server:/path, or the name that was given",
+        "kind": "kind of file system",
+        "root": "the directory of the file system that is mounted: not / for a bind mount or a subvolume; not of fstab",
+        "options": "options of the mount and of the file system, sorted; sizes of a tmpfs, addresses of servers and "
+        "what belongs to a running automounter are left out, passwords hidden",
+        "check_order": "of fstab: when the file system is checked at the start; 0 for never",
+    },
+)

@@ -1,0 +1,136 @@
+"""The addresses on which this machine serves: listening TCP sockets, and the UDP sockets of servers.
+
+Source of the format: Documentation/networking/proc_net_tcp.rst of the kernel.
+
+UDP knows no listening.  A server's socket is one that is bound to a port and connected to nobody; but so is that of
+a client between its question and the answer.  The kernel gives clients their port from ip_local_port_range, so ports
+of that range are left out, except those that ip_local_reserved_ports keeps from clients: reserve the port of a server
+that lies in the range (WireGuard's 51820, say), and it is seen.
+
+Unix sockets are left out: those of services belong to their units, and the others come and go with logins.
+"""
+
+import sys
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from ...host import Host
+from ...model import OK, Collector, Rows, Section, absent
+
+PROTOCOLS = (("tcp", "/proc/net/tcp"), ("tcp", "/proc/net/tcp6"), ("udp", "/proc/net/udp"), ("udp", "/proc/net/udp6"))
+RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
+RESERVED = "/proc/sys/net/ipv4/ip_local_reserved_ports"
+LISTENING = {"tcp": "0A", "udp": "07"}  # TCP_LISTEN; TCP_CLOSE, which is what an unconnected UDP socket shows
+
+IsClient = Callable[[int], bool]
+
+
+class Socket(NamedTuple):
+    """One line of a table of sockets."""
+
+    protocol: str
+    address: str
+    port: int
+    uid: int
+    inode: int
+
+
+def collect(host: Host) -> Section:
+    """Absent where the kernel has neither protocol; fails when a table is there and cannot be read."""
+    tables = [(protocol, host.read(path)) for protocol, path in PROTOCOLS if host.exists(path)]
+    if not tables:
+        return absent()
+    is_client = client_ports(host.read_or_none(RANGE), host.read_or_none(RESERVED))
+    sockets = [socket for protocol, table in tables for socket in parse_table(protocol, table)]
+    rows, volatile = parse(sockets, is_client)
+    return Section(OK, rows, volatile)
+
+
+def client_ports(local_range: Optional[str], reserved: Optional[str]) -> IsClient:
+    """Return whether the kernel gives a port to clients.  Without a range to read, it is the kernel's own default.
+
+    `reserved` is a list like "8080,9000-9010".
+    """
+    first, last = map(int, (local_range or "32768 60999").split())
+    kept = [part.partition("-") for part in (reserved or "").split(",") if part]
+    kept_ranges = [(int(start), int(end or start)) for start, _, end in kept]
+    return lambda port: first <= port <= last and not any(start <= port <= end for start, end in kept_ranges)
+
+
+def parse(sockets: List[Socket], is_client: IsClient) -> Tuple[Rows, Rows]:
+    """Return rows and volatile rows: one for each address that is served, however many sockets share it."""
+    rows: Rows = {}
+    inodes: Dict[str, List[int]] = {}
+    for socket in sockets:
+        if socket.protocol == "udp" and is_client(socket.port):
+            continue
+        key = "%s %s:%d" % (socket.protocol, socket.address, socket.port)
+        address = {"protocol": socket.protocol, "address": socket.address.strip("[]"), "port": socket.port}
+        row = rows.setdefault(key, dict(address, uids=[]))
+        row["uids"] = sorted(set(row["uids"]) | {socket.uid})
+        inodes.setdefault(key, []).append(socket.inode)
+    return rows, {key: {"inodes": sorted(numbers)} for key, numbers in inodes.items()}
+
+
+def parse_table(protocol: str, table: str, byte_order: str = sys.byteorder) -> Iterator[Socket]:
+    """Yield the listening (UDP: unconnected) sockets of one of the kernel's tables.
+
+    The kernel prints an address as 32-bit numbers in the byte order of the machine.
+    """
+    state = LISTENING[protocol]
+    marked = " %s " % state
+    for line in table.split("\n")[1:]:
+        if marked not in line:  # a busy server has 100,000 connections, and splitting is dear
+            continue
+        fields = line.split()
+        if fields[3] != state:
+            continue
+        address, _, port = fields[1].partition(":")
+        if int(port, 16):
+            yield Socket(protocol, decode_address(address, byte_order), int(port, 16), int(fields[7]), int(fields[9]))
+
+
+def decode_address(text: str, byte_order: str = sys.byteorder) -> str:
+    """Return an address of the kernel's tables as people write it: 192.0.2.1, or [2001:db8::1] in brackets."""
+    words = [bytes.fromhex(text[start : start + 8]) for start in range(0, len(text), 8)]
+    if [len(word) for word in words] not in ([4], [4] * 4):
+        raise ValueError("not an address: %r" % text[:40])
+    octets = b"".join(word[::-1] if byte_order == "little" else word for word in words)
+    return _dotted(octets) if len(octets) == 4 else "[%s]" % _colons(octets)
+
+
+def _dotted(octets: bytes) -> str:
+    return "%d.%d.%d.%d" % tuple(octets)
+
+
+def _colons(octets: bytes) -> str:
+    """Return an IPv6 address as RFC 5952 writes it.  By hand: importing ipaddress costs more than the whole section."""
+    if octets[:12] == b"\0" * 10 + b"\xff\xff":
+        return "::ffff:" + _dotted(octets[12:])
+    groups = ["%x" % (octets[index] << 8 | octets[index + 1]) for index in range(0, 16, 2)]
+    length, start = max((_zeros(groups, index), -index) for index in range(8))
+    if length < 2:
+        return ":".join(groups)
+    return ":".join(groups[:-start]) + "::" + ":".join(groups[-start + length :])
+
+
+def _zeros(groups: List[str], start: int) -> int:
+    """Return how many groups from `start` on are zero."""
+    end = start
+    while end < 8 and groups[end] == "0":
+        end += 1
+    return end - start
+
+
+COLLECTOR = Collector(
+    "system.sockets",
+    key="protocol address:port",
+    collect=collect,
+    deadline=5,
+    fields={
+        "protocol": "tcp (listening) or udp (bound, unconnected, and not on a port for clients)",
+        "address": "the machine's own address; 0.0.0.0 and :: are all of them",
+        "port": "port",
+        "uids": "numbers of the users who own the sockets, sorted",
+    },
+    volatile={"inodes": "numbers of the sockets that share the address: new whenever the service restarts"},
+)
