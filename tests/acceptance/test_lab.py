@@ -242,8 +242,11 @@ def test_two_labs_run_side_by_side_with_the_same_addresses(lab: Lab) -> None:
 
 def test_what_runs_beside_the_hosts_ends_with_the_lab() -> None:
     with Lab.up(debian=0, rpm=0) as lab:
-        process = lab.popen(["sleep", "1000"])
-    assert process.wait(5) == -signal.SIGKILL
+        process = lab.popen(["sh", "-c", "echo begun; exec sleep 1000"], stdout=subprocess.PIPE)
+        assert process.stdout
+        assert process.stdout.readline() == b"begun\n"
+    process.communicate(timeout=5)
+    assert process.returncode == -signal.SIGKILL
     assert traces(lab.id) == []
 
 

@@ -33,12 +33,7 @@ def main(spec: dict[str, str]) -> int:
     Path(spec["cgroup"], "cgroup.procs").write_text("0")
     kernel.enter(spec["netns"], kernel.CLONE_NEWNET)
     kernel.unshare(
-        kernel.CLONE_NEWNS
-        | kernel.CLONE_NEWUTS
-        | kernel.CLONE_NEWIPC
-        | kernel.CLONE_NEWCGROUP
-        | kernel.CLONE_NEWPID
-        | kernel.CLONE_NEWTIME
+        kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWCGROUP | kernel.CLONE_NEWPID | kernel.CLONE_NEWTIME
     )
     _start_clocks_at_zero()
     pid = os.fork()
@@ -77,6 +72,7 @@ def _outcome(status: int) -> int:
 
 def _become_init(kernel: ModuleType, spec: dict[str, str]) -> None:
     root = Path(spec["root"])
+    kernel.unshare(kernel.CLONE_NEWNS)  # here, not in main(): pivot_root would move the parent along
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.set_host_name(spec["name"])
     _mount_proc(kernel, root)
