@@ -21,9 +21,11 @@ from pydantic import (
     StrictStr,
     StringConstraints,
     Tag,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema
+
 from verdelta_agent.model import Row, canonical
 
 from .versions import NoVersion, check_version, compare_versions
@@ -47,12 +49,11 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
     def _nothing_empty(cls, value: Any) -> Any:
-        empty = [name for name, given in value.items() if given is None] if isinstance(value, Mapping) else []
-        if empty:
-            raise ValueError(f"{empty[0]} is empty; give it a value or leave it out")
+        if value is None:
+            raise ValueError("empty; give it a value or leave it out")
         return value
 
     @classmethod
@@ -80,7 +81,8 @@ class Range(Strict):
         json_schema_extra={
             "anyOf": [{"required": ["at_least"]}, {"required": ["at_most"]}],
             "oneOf": [
-                {"properties": {"at_least": {"type": kind}, "at_most": {"type": kind}}} for kind in ("string", "integer")
+                {"properties": {"at_least": {"type": kind}, "at_most": {"type": kind}}}
+                for kind in ("string", "integer")
             ],
         }
     )
@@ -110,20 +112,23 @@ class OneOf(Strict):
 
 def _kind_of_matcher(value: Any) -> str | None:
     if value is None or isinstance(value, str | bool | int | list):
-        return "exact"
+        return "list" if isinstance(value, list) else "exact"
     given = value.model_fields_set if isinstance(value, Strict) else value if isinstance(value, Mapping) else ()
     kinds = (("pattern", "pattern"), ("one_of", "one_of"), ("at_least", "range"), ("at_most", "range"))
     return next((kind for name, kind in kinds if name in given), None)
 
 
 Matcher = Annotated[
-    Annotated[Scalar | list[Scalar], Tag("exact")]
+    Annotated[Scalar, Tag("exact")]
+    | Annotated[list[Scalar], Tag("list")]
     | Annotated[Pattern, Tag("pattern")]
     | Annotated[Range, Tag("range")]
     | Annotated[OneOf, Tag("one_of")],
     Discriminator(_kind_of_matcher),
 ]
-Fields = Annotated[dict[Text, Matcher], Field(min_length=1, max_length=200)]
+Fields = Annotated[
+    dict[Text, Matcher], Field(min_length=1, max_length=200, json_schema_extra={"additionalProperties": False})
+]
 
 
 def _kind_of_state(value: Any) -> str:

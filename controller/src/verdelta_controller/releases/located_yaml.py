@@ -147,7 +147,9 @@ def _number(text: str, line: int) -> int | float:
     except ValueError:  # 0x1f, 0o17, .inf: a number to some readers of YAML and not to others
         number = float("nan")
     if str(number) != text:
-        raise YamlProblem(line, f'{text[:60]} is not read as a number everywhere the same; write "{text[:60]}" in quotes')
+        raise YamlProblem(
+            line, f'{text[:60]} is not read as a number everywhere the same; write "{text[:60]}" in quotes'
+        )
     return number
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic.config import JsonDict
+
 from verdelta_agent.model import canonical
 
 from ..foundation.errors import InvalidInput, NotFound
@@ -41,6 +43,11 @@ class ReleaseType(StrEnum):
     EMERGENCY = "emergency"
 
 
+def _if_managed_by(managers: list[JsonValue], required: str) -> JsonDict:
+    given: JsonDict = {"properties": {"manager": {"enum": managers}}, "required": ["manager"]}
+    return {"if": given, "then": {"required": [required]}}
+
+
 class Component(Strict):
     """One part of a release: software, hardware or documentation."""
 
@@ -48,11 +55,8 @@ class Component(Strict):
         json_schema_extra={
             "anyOf": [{"required": ["name"]}, {"required": ["package"]}],
             "allOf": [
-                {
-                    "if": {"properties": {"manager": {"enum": managers}}, "required": ["manager"]},
-                    "then": {"required": [field]},
-                }
-                for managers, field in ((["deb", "rpm", "pip"], "package"), (["archive", "file"], "artifact"))
+                _if_managed_by(["deb", "rpm", "pip"], "package"),
+                _if_managed_by(["archive", "file"], "artifact"),
             ],
             "dependentSchemas": {"sha256": {"anyOf": [{"required": ["artifact"]}, {"required": ["source"]}]}},
         }
@@ -95,9 +99,19 @@ class Component(Strict):
 class Step(Strict):
     """A playbook, and the variables that it is run with."""
 
-    playbook: InnerPath = Field(description="shipped with Verdelta or in the release", examples=["install_packages.yml"])
+    playbook: InnerPath = Field(
+        description="shipped with Verdelta or in the release", examples=["install_packages.yml"]
+    )
     variables: dict[Variable, JsonValue] = Field(
-        default={}, alias="with", max_length=200, description="variables of the playbook", examples=[{"version": "1.1"}]
+        default={},
+        alias="with",
+        max_length=200,
+        description="variables of the playbook",
+        examples=[{"version": "1.1"}],
+        json_schema_extra={
+            "propertyNames": {"maxLength": 100, "not": {"pattern": "^ansible_"}},
+            "additionalProperties": False,
+        },
     )
 
     @field_validator("variables")
@@ -149,7 +163,7 @@ def load_manifest(text: str, name: str = "release.yaml", sections: Collection[st
     try:
         manifest = Manifest.model_validate(document.value)
     except ValidationError as error:
-        raise ManifestError(name, problems_of(error, document, Manifest)) from error
+        raise ManifestError(name, problems_of(error, document, Manifest, sections)) from error
     problems = [
         Problem(document.line(("changes", place, field)), text)
         for place, field, text in [*_unknown_sections(manifest, sections), *_repeated(manifest, document)]
@@ -189,7 +203,7 @@ def resolve_inside(folder: Path, relative: str) -> Path:
     if not re.fullmatch(PATH, relative):
         raise InvalidInput(
             f"{quoted(relative)} is no path inside the release folder",
-            mend='Give it relative to the folder of release.yaml, without "..", and with no part that begins with a dot.',
+            mend='Write it relative to the folder of release.yaml, without ".."; no part may begin with a dot.',
         )
     try:
         root = folder.resolve(strict=True)
@@ -197,15 +211,23 @@ def resolve_inside(folder: Path, relative: str) -> Path:
         regular = path.is_file()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{relative}: no such file in {folder}", mend="Put it there, or mend its path.") from error
-    except (OSError, RuntimeError) as error:  # a loop of links, or a name that the file system does not take
-        raise InvalidInput(f"{relative}: cannot be read in {folder}: {error}", mend="Mend the path or the file.") from error
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # a loop of links, or no name to it
+        raise InvalidInput(
+            f"{relative}: cannot be read in {folder}: {error}", mend="Mend the path or the file."
+        ) from error
     if not path.is_relative_to(root):
         raise InvalidInput(
             f"{relative}: a symbolic link leads out of the release folder, to {path}",
             mend="Copy the file into the folder: a release holds everything that it installs.",
         )
     if not regular:
-        raise InvalidInput(f"{relative}: not a regular file in {folder}", mend="Name a file; pack a folder as an archive.")
+        raise InvalidInput(
+            f"{relative}: not a regular file in {folder}", mend="Name a file; pack a folder as an archive."
+        )
     return path
 
 

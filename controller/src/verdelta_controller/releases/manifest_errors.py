@@ -2,7 +2,8 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -11,7 +12,7 @@ from ..foundation.errors import InvalidInput
 from .expectations import OneOf, Pattern, Range
 from .located_yaml import Located, Path
 
-SHOWN = 20  # problems of one manifest; more of them help nobody
+SHOWN = 20  # problems of one manifest; more of them help nobody, and each costs a search for the nearest name
 
 _IN_WORDS = {
     "release": "small letters, digits and . _ + -, beginning with a letter or digit",
@@ -22,6 +23,7 @@ _IN_WORDS = {
     "sha256": "64 small hexadecimal digits",
     "with": "a name of letters, digits and _, not beginning with a digit",
 }
+_SINGULAR = {"components": "component", "changes": "change"}
 _KINDS = {str: "text", bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
 
 
@@ -39,7 +41,7 @@ class ManifestError(InvalidInput):
         self.problems = tuple(sorted(set(problems)))
         lines = [f"{name}:{problem.line}: {problem.text}" for problem in self.problems[:SHOWN]]
         if len(self.problems) > SHOWN:
-            lines.append(f"{name}: {len(self.problems) - SHOWN} more problems")
+            lines.append(f"{name}: and more problems")
         super().__init__("\n".join(lines))
 
 
@@ -49,15 +51,25 @@ def quoted(text: object) -> str:
     return f'"{shown}…"' if len(str(text)) > 60 else f'"{shown}"'
 
 
-def problems_of(error: ValidationError, document: Located, model: type[BaseModel]) -> list[Problem]:
-    """Return the first problem of each place in the document that the model does not take."""
+def problems_of(
+    error: ValidationError, document: Located, model: type[BaseModel], sections: Collection[str] = ()
+) -> list[Problem]:
+    """Return the first problem of each place in the document that the model does not take.
+
+    `sections` are the known names of sections, for the nearest one.
+    """
     found: dict[Path, Problem] = {}
+    meant: set[Path] = set()  # fields that are there under a wrong name: not missing as well
     for detail in error.errors(include_url=False):
         path = _path(detail["loc"], document.value)
-        missing = (detail["loc"][-1],) if detail["type"] == "missing" else ()
-        text = _text(detail, path, document, model)
-        found.setdefault((*path, *missing), Problem(document.line(path), text))
-    return list(found.values())
+        here = (*path, detail["loc"][-1]) if detail["type"] == "missing" else path
+        if detail["type"] == "extra_forbidden":
+            meant.update((*path[:-1], name) for name in _nearest(path[-1], _fields_at(path[:-1], document, model)))
+        if here not in found:
+            found[here] = Problem(document.line(path), _text(detail, path, document, model, sections))
+        if len(found) > 2 * SHOWN:
+            break
+    return [problem for path, problem in found.items() if path not in meant]
 
 
 def _path(loc: Sequence[str | int], value: Any) -> Path:
@@ -70,29 +82,30 @@ def _path(loc: Sequence[str | int], value: Any) -> Path:
     return path
 
 
-def _text(detail: Any, path: Path, document: Located, model: type[BaseModel]) -> str:
+def _text(detail: Any, path: Path, document: Located, model: type[BaseModel], sections: Collection[str]) -> str:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
-    name = path[-1] if path and isinstance(path[-1], str) else _place(path)
+    name, where = _place(path[-1:] if path and isinstance(path[-1], str) else path), _place(path[:-1])
     if kind == "extra_forbidden":
-        return _unknown("field", name, _fields_at(path[:-1], given_in(document, path[:-1]), model), _place(path[:-1]))
+        return _unknown("field", path[-1], _fields_at(path[:-1], document, model), where)
     if kind == "missing":
         return f'field "{detail["loc"][-1]}" is missing in {_place(path)}'
-    if kind in ("literal_error", "enum"):
-        choices = [word for word in context["expected"].replace(" or ", ", ").replace("'", "").split(", ") if word]
-        return _unknown(str(name), given, choices, _place(path[:-1]))
+    if kind in ("literal_error", "enum") and isinstance(given, str):
+        return _unknown(name, given, re.findall("'([^']*)'", context["expected"]), where)
     if kind == "union_tag_not_found":
-        return _no_matcher(str(name), given, document.written.get(path), path)
+        return _no_matcher(name, given, document.written.get(path), path)
     if kind in ("too_short", "string_too_short"):
         return f"{name} is empty{_purpose(path)}"
     if kind in ("too_long", "string_too_long"):
         return f"{name} is too long: at most {context['max_length']}"
     if kind == "string_pattern_mismatch":
-        return f"{name} {quoted(given)} is not {_rule(path)}"
+        if path[-1] == "section" and _nearest(given, sections):
+            return _unknown("section", given, sections, where)
+        return f"{name + ' ' if given != path[-1] else ''}{quoted(given)} is not {_rule(path)}"
     if kind == "value_error":
-        return f"{context['error']}, in {_place(path)}" if path else str(context["error"])
-    if kind in _WANTED:
-        return _wrong_kind(name, _WANTED[kind], given, document.written.get(path))
-    return f"{name}: {detail['msg']}"
+        error = str(context["error"])
+        return f"{name} is {error}" if error.startswith("empty;") else f"{error}, in {_place(path)}"
+    wanted = _WANTED.get(kind) or (f"one of {context['expected']}" if "expected" in context else None)
+    return _wrong_kind(name, wanted, given, document.written.get(path)) if wanted else f"{name}: {detail['msg']}"
 
 
 _WANTED = {
@@ -109,7 +122,9 @@ _WANTED = {
 def _wrong_kind(name: object, wanted: str, given: Any, written: str | None) -> str:
     if given is None:
         return f"{name} is empty; it has to be {wanted}"
-    mend = f"; write {quoted(written or given)} in quotes" if wanted == "text" and isinstance(given, int | float) else ""
+    mend = (
+        f"; write {quoted(written or given)} in quotes" if wanted == "text" and isinstance(given, int | float) else ""
+    )
     return f"{name} is {_KINDS.get(type(given), 'something else')}, and has to be {wanted}{mend}"
 
 
@@ -123,17 +138,21 @@ def _no_matcher(name: str, given: Any, written: str | None, path: Path) -> str:
     return f"{name} in {_place(path[:-1])} has to be a value, or one of {', '.join(names)}"
 
 
-def _unknown(what: str, given: object, known: Sequence[str], where: str) -> str:
-    near = difflib.get_close_matches(str(given), known, n=1, cutoff=0.5)
+def _unknown(what: str, given: object, known: Collection[str], where: str) -> str:
+    near = _nearest(given, known)
     mend = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(known)}"
     return f"unknown {what} {quoted(given)} in {where}; {mend}"
 
 
+def _nearest(given: object, known: Collection[str]) -> list[str]:
+    return difflib.get_close_matches(str(given)[:100], known, n=1, cutoff=0.5)
+
+
 def _purpose(path: Path) -> str:
     return {
-        ("changes",): ": a release that changes nothing cannot be verified",
-        ("after",): ': name a field, or say "any" or "absent"',
-    }.get(path[-1:], "")
+        "changes": ": a release that changes nothing cannot be verified",
+        "after": ': name a field, or say "any" or "absent"',
+    }.get(str(path[-1]), "")
 
 
 def _rule(path: Path) -> str:
@@ -148,35 +167,28 @@ def _rule(path: Path) -> str:
 
 def _place(path: Path) -> str:
     """Return a place in words: the manifest, change 3, install, after of change 3."""
-    singular = {"components": "component", "changes": "change"}
     words: list[str] = []
-    for step, inner in zip(path, (*path[1:], None), strict=True):
-        if isinstance(step, str) and isinstance(inner, int) and step in singular:
-            words.append(f"{singular[step]} {inner + 1}")
-        elif isinstance(step, str):
+    for step in path:
+        if isinstance(step, str):
             words.append(quoted(step)[1:-1])
+        elif words and words[-1] in _SINGULAR:
+            words[-1] = f"{_SINGULAR[words[-1]]} {step + 1}"
+        else:
+            words.append(f"item {step + 1}")
     return " of ".join(reversed(words)) or "the manifest"
 
 
-def given_in(document: Located, path: Path) -> Any:
-    """Return the value at a path that is in the document."""
-    value = document.value
+def _fields_at(path: Path, document: Located, model: type[BaseModel]) -> list[str]:
+    """Return the names that could still be given at a path: of the model there, or of the matchers."""
+    given = document.value
+    names = [name for kind in (Pattern, Range, OneOf) for name in kind.model_fields]
     for step in path:
-        value = value[step]
-    return value
-
-
-def _fields_at(path: Path, given: Mapping[str, Any], model: type[BaseModel]) -> list[str]:
-    """Return the names that are known at a path: of the model's own fields there, or of the matcher that was begun."""
-    for step in path:
-        if isinstance(step, int):
-            continue
-        inner = model.model_fields.get(step)
-        models = _models_in(inner.annotation) if inner else []
-        if not models:
-            return sorted({name for kind in (Pattern, Range, OneOf) for name in kind.model_fields} - set(given))
-        model = models[0]
-    return [field.alias or name for name, field in model.model_fields.items()]
+        given = given[step]
+        if isinstance(step, str):
+            models = _models_in(model.model_fields[step].annotation) if step in model.model_fields else []
+            model = models[0] if models else BaseModel
+    names = [field.alias or name for name, field in model.model_fields.items()] or names
+    return [name for name in names if name not in given]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

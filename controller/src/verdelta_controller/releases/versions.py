@@ -21,10 +21,15 @@ class NoVersion(ValueError):
 
 
 def compare_versions(section: str, one: str, other: str) -> int:
-    """Return less than 0, 0 or more than 0 as `one` is before, equal to or after `other`.  Raises NoVersion."""
+    """Return less than 0, 0 or more than 0 as `one` is before, equal to or after `other`.  Raises NoVersion.
+
+    As in rpm's own dependencies, a version without a release is equal to it with any: 1.0 and 1.0-3.el9.
+    """
     parse = _PARSERS.get(section, _dotted)
+    if parse is _rpm and ("-" in one) != ("-" in other):
+        one, other = one.partition("-")[0], other.partition("-")[0]
     left, right = _parsed(parse, one), _parsed(parse, other)
-    return (left > right) - (left < right)
+    return int(left > right) - int(left < right)
 
 
 def check_version(section: str, text: str) -> None:
