@@ -221,11 +221,11 @@ def acknowledge(history: History, digest: str) -> History:
     """Return the history after the controller said that `digest` is the last message that it accepted.
 
     A digest that this host did not make changes nothing: the controller will see from the next message that there are
-    two histories.
+    two histories.  Messages made after the one that is acknowledged stay pending: they may still arrive.
     """
     if digest not in history.pending:
         return history
-    return History(history.sequence, digest, ())
+    return History(history.sequence, digest, history.pending[history.pending.index(digest) + 1 :])
 
 
 # -- the state directory

@@ -164,7 +164,8 @@ def test_a_message_names_those_that_went_unanswered_since() -> None:
     second, after = identity.next_message(ME, history, wire.CHECK_IN, {"root": "r"})
     assert second.previous == "accepted"
     assert second.body == {"root": "r", "unanswered": list(history.pending)}
-    assert identity.acknowledge(after, after.pending[0]) == History(6, after.pending[0])
+    assert identity.acknowledge(after, after.pending[0]) == History(6, after.pending[0], after.pending[1:])
+    assert identity.acknowledge(after, after.pending[1]) == History(6, after.pending[1], ())
 
 
 def test_a_digest_that_this_host_did_not_make_is_not_acknowledged() -> None:
