@@ -61,6 +61,12 @@ def test_a_refused_file_is_recorded_as_refused() -> None:
     assert recorder.recording() == {"files": {"/a": {"error": "EACCES"}}}
 
 
+def test_what_a_process_reads_of_itself_is_recorded_without_its_number() -> None:
+    recorder = RecordingHost(LocalHost())
+    recorder.read("/proc/self/comm")
+    assert list(recorder.recording()["files"]) == ["/proc/self/comm"]
+
+
 def test_a_renewed_recording_expects_what_the_collector_says_now(tmp_path: Path) -> None:
     host = RecordedHost({"files": {"/var/lib/dpkg/status": ""}})
     path = tmp_path / "software.dpkg@empty.json"

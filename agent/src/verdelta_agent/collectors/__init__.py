@@ -3,10 +3,17 @@
 from typing import Tuple
 
 from ..model import Collector
+from .hardware import block, cpu, memory, network, pci, smbios
 from .software import dpkg
 from .system import groups, kernel, modules, mounts, operating_system, sockets, sysctl, users
 
 COLLECTORS: Tuple[Collector, ...] = (
+    cpu.COLLECTOR,
+    memory.COLLECTOR,
+    block.COLLECTOR,
+    network.COLLECTOR,
+    pci.COLLECTOR,
+    smbios.COLLECTOR,
     dpkg.COLLECTOR,
     operating_system.COLLECTOR,
     kernel.COLLECTOR,
