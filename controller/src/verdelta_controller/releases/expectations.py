@@ -87,8 +87,8 @@ class Range(Strict):
         }
     )
 
-    at_least: StrictStr | StrictInt | None = Field(default=None, description="the lowest that may be", examples=["1.1"])
-    at_most: StrictStr | StrictInt | None = Field(default=None, description="the highest that may be", examples=["1.9"])
+    at_least: Text | StrictInt | None = Field(default=None, description="the lowest that may be", examples=["1.1"])
+    at_most: Text | StrictInt | None = Field(default=None, description="the highest that may be", examples=["1.9"])
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

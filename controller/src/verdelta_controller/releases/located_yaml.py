@@ -155,4 +155,5 @@ def _number(text: str, line: int) -> int | float:
 
 def _shown_tag(tag: str) -> str:
     """Return a tag as it is usually written: !!str for tag:yaml.org,2002:str."""
-    return "!!" + tag.rpartition(":")[2][:60] if tag.startswith("tag:yaml.org,2002:") else tag[:60]
+    standard = "tag:yaml.org,2002:"
+    return (tag.replace(standard, "!!", 1) if tag.startswith(standard) else tag)[:60]

@@ -242,7 +242,7 @@ class _Flaw(NamedTuple):
 def _unknown_sections(manifest: Manifest, sections: Collection[str]) -> Iterable[_Flaw]:
     for place, change in enumerate(manifest.changes):
         if sections and change.section not in sections:
-            near = difflib.get_close_matches(change.section, sections, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(change.section, sections, n=1, cutoff=0.75)
             mend = f'did you mean "{near[0]}"?' if near else "no agent reports it"
             yield _Flaw(place, "section", f"unknown section {quoted(change.section)} in change {place + 1}; {mend}")
 

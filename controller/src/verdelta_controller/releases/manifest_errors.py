@@ -145,7 +145,7 @@ def _unknown(what: str, given: object, known: Collection[str], where: str) -> st
 
 
 def _nearest(given: object, known: Collection[str]) -> list[str]:
-    return difflib.get_close_matches(str(given)[:100], known, n=1, cutoff=0.5)
+    return difflib.get_close_matches(str(given)[:100], known, n=1)
 
 
 def _purpose(path: Path) -> str:
