@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
     enrol = commands.add_parser("enrol", help="make a key and enrol it with a one-time token")
     enrol.add_argument(
-        "--token", dest="source", default="-", metavar="FILE", help="file with the token (default: standard input)"
+        "--token-file", dest="source", default="-", metavar="FILE", help="file with the token (default: standard input)"
     )
     enrol.add_argument("--url", default="", help="the controller, as in https://controller:8470")
     enrol.add_argument("--ca", metavar="FILE", help="the controller's CA certificate, which is pinned")

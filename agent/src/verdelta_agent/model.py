@@ -18,6 +18,29 @@ ABSENT = "absent"  # the host has no such thing (no rpm database, no SMBIOS)
 FAILED = "failed"  # could not be read: nothing is known, which is not the same as "nothing is there"
 STATUSES = (OK, ABSENT, FAILED)
 
+# Every section of this version, for whoever names one (a test holds this list against the collectors).
+SECTION_NAMES = (
+    "hardware.cpu",
+    "hardware.memory",
+    "hardware.block",
+    "hardware.network",
+    "hardware.pci",
+    "hardware.smbios",
+    "software.dpkg",
+    "software.rpm",
+    "software.pip",
+    "system.host",
+    "system.kernel",
+    "system.modules",
+    "system.sysctl",
+    "system.mounts",
+    "system.units",
+    "system.sockets",
+    "system.users",
+    "system.groups",
+    "system.files",
+)
+
 Row = Dict[str, Any]  # field -> string, integer, boolean, None or a list of them
 Rows = Dict[str, Row]
 

@@ -48,7 +48,7 @@ def demands(permission: Permission) -> Any:
 def undeclared(routes: Iterable[Any]) -> list[str]:
     """Return the routes that neither demand a permission nor are marked public."""
     return [
-        f"{sorted(route.methods)} {route.path}"
+        f"{sorted(route.methods or ())} {route.path}"
         for route in routes
         if isinstance(route, APIRoute) and not _declared(route)
     ]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import paramiko
 from sqlmodel import Session, col, select
+
 from verdelta_agent import wire
 
 from ..foundation import signing
@@ -17,8 +18,8 @@ from ..foundation.ids import digest_of_secret, is_name, new_id, new_secret
 from ..foundation.signing import Vault
 from . import channels
 from .channels import Address, Channel, LocalChannel, SshChannel
-from .tables import AgentKey, Credential, EnrolmentToken, Host
 from .enrolment import Enrolment
+from .tables import AgentKey, Credential, EnrolmentToken, Host
 
 INVITATION_LIFE = timedelta(hours=1)
 REACHES = ("ssh", "local", "check-in")
@@ -212,7 +213,7 @@ class FleetService:
             if host is None or token is None or token.host_id != host.id:
                 raise NotAllowed("the enrolment token is not known", mend="Ask for one: verdelta host invite")
             if token.used_at is not None or token.expires_at <= now():
-                raise NotAllowed("the enrolment token was used or has expired", mend=f"verdelta host invite {host.name}")
+                raise NotAllowed("the enrolment token is used or expired", mend=f"verdelta host invite {host.name}")
             if enrolment.epoch != _newest_epoch(session, host.id) + 1:
                 raise NotAllowed("the host has enrolled another key since this token was made")
             token.used_at = now()

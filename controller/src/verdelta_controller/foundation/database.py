@@ -74,7 +74,7 @@ class Database:
             raise Unavailable(f"database {self.engine.url.render_as_string()}: {error.orig}") from error
         if current is not None and current not in known:
             raise InvalidInput(
-                f"database {self.engine.url.render_as_string()}: schema {current} is newer than this version of Verdelta",
+                f"database {self.engine.url.render_as_string()}: its schema {current} is newer than this Verdelta",
                 mend="Start the version that made it, or a newer one. Nothing was changed.",
             )
         with self.engine.begin() as connection:

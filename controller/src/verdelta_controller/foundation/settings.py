@@ -28,9 +28,9 @@ class Settings(BaseSettings):
 
     state: Path = Field(default_factory=default_state_directory, description="directory of everything that is kept")
     database: str = Field(default="", description="SQLAlchemy URL; a SQLite file in the state directory by default")
-    listen: str = Field(default="127.0.0.1", description="address to listen on; TLS is on the moment it is not loopback")
+    listen: str = Field(default="127.0.0.1", description="address to listen on; anything but loopback turns TLS on")
     port: int = Field(default=8470, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    url: str = Field(default="", description="how agents and people reach this controller; from listen and port if empty")
+    url: str = Field(default="", description="how agents reach this controller; they only answer when it is empty")
     forks: int = Field(default=10, ge=1, le=200, description="hosts worked on at the same time")
     envelope_limit: int = Field(default=64 << 20, description="bytes of the largest message taken from an agent")
     artifact_limit: int = Field(default=8 << 30, description="bytes of the largest artifact taken into the library")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
+
 from verdelta_agent import delta, model
 
 from ..foundation.errors import InvalidInput

@@ -1,11 +1,11 @@
 """Take messages in, keep what is new in them, and answer what a host looks like and looked like."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import insert
 from sqlmodel import Session, col, select
+
 from verdelta_agent import delta, model, wire
 from verdelta_agent.delta import Delta
 
@@ -35,14 +35,6 @@ class TakenIn(NamedTuple):
     install_idle: bool | None
 
 
-@dataclass(frozen=True)
-class Gap:
-    """A section of a snapshot that says less than everything: failed, or partial."""
-
-    section: str
-    reason: str
-
-
 class InventoryService:
     """The use-cases around snapshots."""
 
@@ -50,7 +42,7 @@ class InventoryService:
         self._database = database
         self._fleet = fleet
         self._evidence = evidence
-        self._limit = limit
+        self.limit = limit
 
     # -- taking in
 
@@ -60,8 +52,8 @@ class InventoryService:
         With a challenge the message has to be the answer to it.  The same message again has no second effect.
         Raises InvalidInput, TooLarge, BadSignature, NotFound, Replayed, Forked, StaleAudit.
         """
-        if len(data) > self._limit:
-            raise TooLarge(f"a message of {len(data)} bytes; at most {self._limit}")
+        if len(data) > self.limit:
+            raise TooLarge(f"a message of {len(data)} bytes; at most {self.limit}")
         try:
             envelope = wire.decode_envelope(data)
             message = wire.decode_message(envelope.payload)
@@ -215,9 +207,7 @@ class InventoryService:
         """Return the sections of a snapshot with their rows, all or those named."""
         with self._database.reading() as session:
             return {
-                name: model.Section(
-                    status, self.rows(session, digest), snapshot.volatile.get(name, {}), error
-                )
+                name: model.Section(status, self.rows(session, digest), snapshot.volatile.get(name, {}), error)
                 for name, (status, digest, error) in snapshot.sections.items()
                 if names is None or name in names
             }
@@ -259,16 +249,6 @@ class InventoryService:
 def digested(snapshot: Snapshot) -> Mapping[str, model.Digested]:
     """Return the sections of a snapshot without their rows."""
     return {name: model.Digested(*section) for name, section in snapshot.sections.items()}
-
-
-def gaps(*snapshots: Snapshot) -> list[Gap]:
-    """Return the sections that failed or are partial in any of the snapshots, each once, by name."""
-    found: dict[str, str] = {}
-    for snapshot in snapshots:
-        for name, (status, _, error) in snapshot.sections.items():
-            if status == model.FAILED or error:
-                found.setdefault(name, error or "could not be read")
-    return [Gap(name, found[name]) for name in sorted(found)]
 
 
 def _standing(key: AgentKey) -> rules.LastMessage:

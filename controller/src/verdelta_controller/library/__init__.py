@@ -1,0 +1,1 @@
+"""The definitive media library (DML): the only source that installs draw from."""

@@ -35,6 +35,17 @@ class WaveState(StrEnum):
     STOPPED = "stopped"
 
 
+class RolloutState(StrEnum):
+    """Where a roll-out stands as a whole."""
+
+    RUNNING = "running"
+    SUSPENDED = "suspended"  # a wave paused: a person decides
+    FINISHED = "finished"  # every wave passed
+    CANCELLED = "cancelled"
+    BACKING_OUT = "backing_out"
+    BACKED_OUT = "backed_out"
+
+
 _H = HostState
 _W = WaveState
 

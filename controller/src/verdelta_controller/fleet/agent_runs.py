@@ -1,0 +1,137 @@
+"""Running the agent on a host: installed there, or pushed for one run and gone again."""
+
+import json
+import shlex
+
+from verdelta_agent import wire
+
+from ..foundation.errors import VerdeltaError
+from . import agent_archive
+from .channels import Channel, Completed, SshChannel
+from .tables import Host
+
+PROGRAM = "/usr/local/lib/verdelta-agent/verdelta-agent.pyz"
+STATE = "/var/lib/verdelta-agent"
+UNITS = "/etc/systemd/system"
+AUDIT_TIMEOUT = 120.0
+
+SERVICE = f"""[Unit]
+Description=Verdelta agent: audit this host and report
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 -ISE {PROGRAM} report
+Nice=10
+IOSchedulingClass=idle
+MemoryMax=256M
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths={STATE}
+ProtectHome=read-only
+PrivateTmp=no
+"""
+
+TIMER = """[Unit]
+Description=Verdelta agent: nightly audit
+
+[Timer]
+OnCalendar=*-*-* 02:00:00
+RandomizedDelaySec=2h
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+class AuditFailed(VerdeltaError):
+    """The agent did not return an audit."""
+
+
+class BootstrapFailed(VerdeltaError):
+    """The agent could not be installed on the host."""
+
+
+def ask(channel: Channel, host: Host, request: wire.Request) -> bytes:
+    """Return the signed envelope with which a host's agent answers a request.  Raises AuditFailed, Unreachable."""
+    data = wire.encode_request(request)
+    if host.agent == "installed":
+        done = channel.run(_installed(host, "audit", "--request", "-"), data, AUDIT_TIMEOUT)
+    else:
+        done = _ask_agentless(channel, host, data)
+    if done.status != 0:
+        raise AuditFailed(f"{host.name}: the agent failed with {done.status}: {_tail(done.error)}")
+    return done.output.strip()
+
+
+def _installed(host: Host, *arguments: str) -> list[str]:
+    program = [host.python, "-ISE", host.agent_path or PROGRAM]
+    state = ["--state", host.agent_state] if host.agent_state else []
+    return [*_become(host), *program, *state, *arguments]
+
+
+def _become(host: Host) -> list[str]:
+    return ["sudo", "-n", "--"] if host.become else []
+
+
+def _ask_agentless(channel: Channel, host: Host, data: bytes) -> Completed:
+    """Push the agent, run it once, leave nothing: it lives in a directory that the same shell removes."""
+    if not isinstance(channel, SshChannel):
+        raise AuditFailed(f"{host.name}: without an installed agent a host is reached over SSH")
+    archive = agent_archive.build()
+    kind = host.host_key.split()[0].removeprefix("ssh-").split("-")[0]
+    key = f"/etc/ssh/ssh_host_{kind}_key"
+    run = shlex.join([*_become(host), host.python, "-ISE"])
+    line = (
+        "d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT && "
+        f'head -c {len(archive)} >"$d/agent.pyz" && {run} "$d/agent.pyz" audit --request - --sign-with {key}'
+    )
+    return channel.run_line(f"sh -c {shlex.quote(line)}", archive + data, AUDIT_TIMEOUT)
+
+
+def bootstrap(channel: Channel, host: Host, token: str, url: str, ca: str) -> bytes:
+    """Install the agent on a host with its nightly timer, and return its enrolment, signed with its new key.
+
+    With a URL the timer reports to the controller each night; without one the agent answers only when asked.
+    Doing it again is safe: files are replaced, and a key that was never accepted is dropped.
+    Raises BootstrapFailed, Unreachable.
+    """
+    _put(channel, host, PROGRAM, agent_archive.build(), "755")
+    enrol = ["enrol", "--token-file", "-", "--print", "--replace"]
+    if url:
+        enrol += ["--url", url]
+    if url and ca:
+        _put(channel, host, f"{STATE}/ca.pem", ca.encode(), "644")
+        enrol += ["--ca", f"{STATE}/ca.pem"]
+    done = channel.run([*_become(host), host.python, "-ISE", PROGRAM, *enrol], token.encode())
+    if done.status != 0:
+        raise BootstrapFailed(f"{host.name}: the agent did not enrol: {_tail(done.error)}")
+    if url:
+        _put(channel, host, f"{UNITS}/verdelta-agent.service", SERVICE.encode(), "644")
+        _put(channel, host, f"{UNITS}/verdelta-agent.timer", TIMER.encode(), "644")
+        _run(channel, host, ["systemctl", "daemon-reload"])
+        _run(channel, host, ["systemctl", "enable", "--now", "--quiet", "verdelta-agent.timer"])
+    return done.output.strip()
+
+
+def _put(channel: Channel, host: Host, path: str, content: bytes, mode: str) -> None:
+    directory = path.rpartition("/")[0]
+    script = (
+        f"mkdir -p {directory} && cat >{path}.new && chmod {mode} {path}.new && "
+        f"chown 0:0 {path}.new && mv {path}.new {path}"
+    )
+    _run(channel, host, ["sh", "-c", script], content)
+
+
+def _run(channel: Channel, host: Host, command: list[str], data: bytes = b"") -> None:
+    done = channel.run([*_become(host), *command], data)
+    if done.status != 0:
+        raise BootstrapFailed(f"{host.name}: {command[0]} failed with {done.status}: {_tail(done.error)}")
+
+
+def _tail(text: str) -> str:
+    """Return the end of what a host said, on one line and without control characters."""
+    shown = " ".join(text.split())[-500:]
+    return json.dumps(shown, ensure_ascii=False)[1:-1] or "it gave no reason"

@@ -1,0 +1,176 @@
+"""Audits, snapshots and deltas over HTTP."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+
+from verdelta_agent.delta import Delta
+
+from ..access.http import Audits, Reads
+from ..fleet.service import FleetService
+from ..foundation.errors import NotFound
+from .auditing import Auditor
+from .service import InventoryService
+from .tables import Snapshot
+
+router = APIRouter(prefix="/api/v1", tags=["inventory"])
+
+
+def _inventory(request: Request) -> InventoryService:
+    service: InventoryService = request.app.state.services.inventory
+    return service
+
+
+def _fleet(request: Request) -> FleetService:
+    service: FleetService = request.app.state.services.fleet
+    return service
+
+
+def _auditor(request: Request) -> Auditor:
+    service: Auditor = request.app.state.services.auditor
+    return service
+
+
+Inventory = Annotated[InventoryService, Depends(_inventory)]
+Fleet = Annotated[FleetService, Depends(_fleet)]
+Auditors = Annotated[Auditor, Depends(_auditor)]
+
+
+class SnapshotView(BaseModel):
+    """What a host looked like, without its rows."""
+
+    id: int = Field(examples=[12])
+    root: str = Field(examples=["7d96d5fb…"], description="digest of everything stable")
+    agent: str = Field(examples=["0.1.0"])
+    taken_at: str = Field(examples=["2026-11-22T02:14:07Z"], description="the host's own clock")
+    received_at: datetime
+    confirmed_at: datetime = Field(description="when the host last looked like this")
+    envelope: str = Field(description="digest of the signed message that brought it")
+    sections: dict[str, dict[str, str | None]] = Field(
+        examples=[{"software.dpkg": {"status": "ok", "digest": "9f2c…", "error": None}}]
+    )
+
+
+class ChangeView(BaseModel):
+    """One row that is not as it was."""
+
+    section: str = Field(examples=["software.dpkg"])
+    key: str = Field(examples=["labapp:all"])
+    op: str = Field(examples=["changed"])
+    before: dict[str, Any] | None = Field(examples=[{"version": "1.0"}])
+    after: dict[str, Any] | None = Field(examples=[{"version": "1.1"}])
+
+
+class DeltaView(BaseModel):
+    """The exact difference of two snapshots."""
+
+    before: str = Field(examples=["7d96d5fb…"])
+    after: str = Field(examples=["c1aa90e2…"])
+    changes: list[ChangeView]
+    unknown: list[str] = Field(description="sections that could not be compared")
+    sections: int = Field(description="sections of the later snapshot", examples=[19])
+
+
+class AuditView(BaseModel):
+    """A fresh audit: the state, and what is different from the last known one."""
+
+    host: str
+    snapshot: SnapshotView
+    delta: DeltaView | None = Field(description="None on the first audit of a host")
+
+
+@router.post("/hosts/{name}/audits", status_code=201)
+def audit(name: str, actor: Audits, fleet: Fleet, inventory: Inventory, auditor: Auditors) -> AuditView:
+    """Ask a host for a fresh, signed audit."""
+    host = fleet.host_named(name)
+    known = inventory.last_known(host.id)
+    snapshot = auditor.audit(host).snapshot
+    if snapshot is None:
+        raise NotFound(f"{name}: the audit did not bring every section")
+    delta = None if known is None else delta_view(inventory.compare(known, snapshot), snapshot)
+    return AuditView(host=name, snapshot=snapshot_view(snapshot), delta=delta)
+
+
+@router.get("/hosts/{name}/snapshots")
+def list_snapshots(
+    name: str, actor: Reads, fleet: Fleet, inventory: Inventory, limit: Annotated[int, Query(ge=1, le=500)] = 50
+) -> list[SnapshotView]:
+    """Return the states that a host was in, the newest first."""
+    return [snapshot_view(found) for found in inventory.snapshots(fleet.host_named(name).id, limit)]
+
+
+@router.get("/hosts/{name}/inventory")
+def show_inventory(
+    name: str,
+    actor: Reads,
+    fleet: Fleet,
+    inventory: Inventory,
+    section: Annotated[list[str], Query()] = [],  # noqa: B006
+) -> dict[str, Any]:
+    """Return what a host looks like, with all rows or those of some sections."""
+    host = fleet.host_named(name)
+    snapshot = inventory.last_known(host.id)
+    if snapshot is None:
+        raise NotFound(f"{name} was never audited", mend=f"verdelta audit {name}")
+    sections = inventory.sections_of(snapshot, section or None)
+    rows = {
+        n: {"status": s.status, "error": s.error, "rows": s.rows, "volatile": s.volatile} for n, s in sections.items()
+    }
+    return {"host": name, "root": snapshot.root, "taken_at": snapshot.taken_at, "sections": rows}
+
+
+@router.get("/hosts/{name}/delta")
+def show_delta(
+    name: str,
+    actor: Reads,
+    fleet: Fleet,
+    inventory: Inventory,
+    before: int | None = None,
+    after: int | None = None,
+) -> DeltaView:
+    """Return the difference of two snapshots of a host; the last two states when nothing is said."""
+    host = fleet.host_named(name)
+    states = inventory.snapshots(host.id, 2)
+    if before is None and len(states) < 2:
+        raise NotFound(f"{name} has been in one state since its first audit: there is nothing to compare")
+    old = _of(host.id, inventory.snapshot(before)) if before is not None else states[1]
+    new = _of(host.id, inventory.snapshot(after)) if after is not None else states[0]
+    return delta_view(inventory.compare(old, new), new)
+
+
+def _of(host_id: str, snapshot: Snapshot) -> Snapshot:
+    if snapshot.host_id != host_id:
+        raise NotFound(f"snapshot {snapshot.id} is of another host")
+    return snapshot
+
+
+def snapshot_view(snapshot: Snapshot) -> SnapshotView:
+    """Return a snapshot as it is shown."""
+    return SnapshotView(
+        id=snapshot.id or 0,
+        root=snapshot.root,
+        agent=snapshot.agent,
+        taken_at=snapshot.taken_at,
+        received_at=snapshot.received_at,
+        confirmed_at=snapshot.confirmed_at,
+        envelope=snapshot.envelope_digest,
+        sections={
+            name: {"status": status, "digest": digest, "error": error}
+            for name, (status, digest, error) in snapshot.sections.items()
+        },
+    )
+
+
+def delta_view(delta: Delta, after: Snapshot) -> DeltaView:
+    """Return a delta as it is shown."""
+    return DeltaView(
+        before=delta.before,
+        after=delta.after,
+        changes=[
+            ChangeView(section=c.section, key=c.key, op=c.op, before=c.before, after=c.after) for c in delta.changes
+        ],
+        unknown=delta.unknown,
+        sections=len(after.sections),
+    )

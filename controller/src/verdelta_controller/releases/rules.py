@@ -1,0 +1,58 @@
+"""Where a release stands in its life, and which step may follow which.  Pure."""
+
+from enum import StrEnum
+
+from verdelta_agent.model import canonical
+
+from ..foundation.states import StateTable
+from .manifest import Manifest
+
+
+class ReleaseState(StrEnum):
+    """The life of a release."""
+
+    DRAFT = "draft"
+    BUILT = "built"
+    IN_TEST = "in_test"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    AUTHORISED = "authorised"
+    DEPLOYING = "deploying"
+    SUSPENDED = "suspended"
+    DEPLOYED = "deployed"
+    EARLY_LIFE_SUPPORT = "early_life_support"
+    CLOSED = "closed"
+    BACKING_OUT = "backing_out"
+    BACKED_OUT = "backed_out"
+    CANCELLED = "cancelled"
+
+
+_S = ReleaseState
+
+IN_DEPLOYMENT = frozenset((_S.AUTHORISED, _S.DEPLOYING, _S.SUSPENDED, _S.DEPLOYED, _S.BACKING_OUT, _S.BACKED_OUT))
+
+# Within IN_DEPLOYMENT a release stands where its roll-outs stand (`ReleaseService.follow`): several may be under way.
+RELEASE_STATES = StateTable(
+    "a release",
+    {
+        _S.DRAFT: (_S.BUILT, _S.CANCELLED),
+        _S.BUILT: (_S.IN_TEST, _S.AUTHORISED, _S.CANCELLED),
+        _S.IN_TEST: (_S.ACCEPTED, _S.REJECTED, _S.CANCELLED),
+        _S.REJECTED: (_S.BUILT, _S.CANCELLED),
+        _S.ACCEPTED: (_S.AUTHORISED, _S.CANCELLED),
+        _S.AUTHORISED: (_S.DEPLOYING, _S.CANCELLED),
+        _S.DEPLOYING: (_S.SUSPENDED, _S.DEPLOYED, _S.BACKING_OUT),
+        _S.SUSPENDED: (_S.DEPLOYING, _S.BACKING_OUT, _S.CANCELLED),
+        _S.DEPLOYED: (_S.DEPLOYING, _S.BACKING_OUT, _S.EARLY_LIFE_SUPPORT, _S.CLOSED),
+        _S.EARLY_LIFE_SUPPORT: (_S.BACKING_OUT, _S.CLOSED),
+        _S.BACKING_OUT: (_S.BACKED_OUT, _S.SUSPENDED),
+        _S.BACKED_OUT: (_S.DEPLOYING, _S.CLOSED),
+        _S.CLOSED: (),
+        _S.CANCELLED: (),
+    },
+)
+
+
+def authorised_change(manifest: Manifest) -> bytes:
+    """Return the canonical bytes of what a release is authorised to change on its hosts."""
+    return canonical([change.document() for change in manifest.changes])

@@ -1,0 +1,71 @@
+"""Bring what the rules need together: the manifest's changes for this host, two snapshots, and the gaps in them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from verdelta_agent.delta import Change, Delta
+from verdelta_agent.model import Row, Rows, Sections
+
+from ..fleet.tables import Host
+from ..inventory.service import digested
+from ..inventory.tables import Snapshot
+from ..releases.expectations import applicable
+from ..releases.manifest import Manifest
+from . import rules
+from .verdict import Verdict, gaps_between, split_gaps
+
+LoadSections = Callable[[Snapshot, Sequence[str]], Sections]
+
+
+def os_row(sections: Sections) -> Row | None:
+    """Return the row that says what operating system a host runs; None when it is not known."""
+    section = sections.get("system.host")
+    return section.rows.get("os") if section is not None else None
+
+
+def why_not(manifest: Manifest, host: Host, before: Snapshot, row: Row | None) -> str:
+    """Return why an install on this host could never be verified, or "" when it could."""
+    if not applicable(manifest.changes, row):
+        return "no change is declared for hosts like this one"
+    unaccepted, _ = split_gaps(gaps_between(digested(before), digested(before)), set(host.accepted_gaps))
+    if unaccepted:
+        names = ", ".join(sorted({gap.section for gap in unaccepted}))
+        return f"{names} cannot be read completely ({unaccepted[0].reason or unaccepted[0].kind})"
+    return ""
+
+
+def judge(
+    manifest: Manifest,
+    host: Host,
+    before: Snapshot,
+    after: Snapshot,
+    delta: Delta,
+    drift: Sequence[Mapping[str, Any]],
+    load: LoadSections,
+) -> Verdict:
+    """Return the verdict of a host whose install has ended."""
+    row = os_row(load(before, ["system.host"]))
+    expectations = applicable(manifest.changes, row)
+    names = sorted({expectation.section for expectation in expectations})
+    return rules.judge(
+        expectations,
+        delta,
+        _rows_of(load(before, names)),
+        _rows_of(load(after, names)),
+        [Change(**change) for change in drift],
+        gaps_between(digested(before), digested(after)),
+        frozenset(host.accepted_gaps),
+    )
+
+
+def restored(before: Snapshot, after: Snapshot, delta: Delta, host: Host) -> Verdict:
+    """Return whether a host is again what it was before the install."""
+    gaps = gaps_between(digested(before), digested(after))
+    return rules.back_out_verdict(delta, gaps, frozenset(host.accepted_gaps))
+
+
+def _rows_of(sections: Sections) -> Callable[[str], Mapping[str, Row]]:
+    def rows(name: str) -> Rows:
+        return sections[name].rows if name in sections else {}
+
+    return rows
