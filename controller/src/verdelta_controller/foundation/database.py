@@ -65,7 +65,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema up to date.  Raises InvalidInput when a newer version of Verdelta made this database."""
-        config = _alembic(self.url)
+        config = alembic_config(self.url)
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         try:
             with self.engine.connect() as connection:
@@ -86,7 +86,8 @@ class Database:
         self.engine.dispose()
 
 
-def _alembic(url: str) -> Config:
+def alembic_config(url: str) -> Config:
+    """Return where the migrations lie, for whoever runs or writes them."""
     config = Config()
     config.set_main_option("script_location", "verdelta_controller.foundation:migrations")
     config.set_main_option("path_separator", "os")

@@ -10,15 +10,30 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
+from verdelta_controller.foundation.database import Json, UtcDateTime
+
 
 def _ours(thing: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
     """Leave out the tables of the durable engine, which keeps them itself."""
     return kind != "table" or name in SQLModel.metadata.tables
 
 
+def _render(kind: str, thing: Any, context: Any) -> str | bool:
+    """Write our own column types by their names, which script.py.mako imports."""
+    if kind != "type":
+        return False
+    if isinstance(thing, UtcDateTime):
+        return "UtcDateTime()"
+    return "Json" if thing is Json else False
+
+
 def _run(connection: Connection) -> None:
     context.configure(
-        connection=connection, target_metadata=SQLModel.metadata, render_as_batch=True, include_object=_ours
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        render_as_batch=True,
+        include_object=_ours,
+        render_item=_render,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 import sqlmodel
 from alembic import op
-from sqlalchemy.dialects import postgresql
-from verdelta_controller.foundation.database import UtcDateTime
+
+from verdelta_controller.foundation.database import Json, UtcDateTime
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
