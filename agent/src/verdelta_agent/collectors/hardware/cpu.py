@@ -57,7 +57,7 @@ def _vulnerabilities(host: Host) -> Dict[str, str]:
 
 
 def _has_places(cpuinfo: str) -> bool:
-    return any(_value("\n" + cpuinfo, name) is not None for name in _PACKAGE)
+    return any(_line("\n" + cpuinfo, name) for name in _PACKAGE)
 
 
 def _places(host: Host, cpuinfo: str) -> Dict[str, Tuple[str, str]]:
@@ -83,7 +83,7 @@ def parse(
     packages: Dict[str, List[Processor]] = {}
     for processor in processors:
         packages.setdefault(processor.package, []).append(processor)
-    common = "\n" + cpuinfo.partition("\n\n")[0]  # s390x says there, once, what is true of all of them
+    common = "\n%s\n" % cpuinfo.partition("\n\n")[0]  # s390x says there, once, what is true of all of them
     rows = {"package %s" % package: _package(members, common) for package, members in packages.items()}
     rows["machine"] = {
         "packages": len(packages),
@@ -100,7 +100,7 @@ def parse(
 
 def _processors(cpuinfo: str, places: Mapping[str, Tuple[str, str]]) -> List[Processor]:
     processors = []
-    for text in ("\n" + block for block in cpuinfo.split("\n\n")):
+    for text in ("\n%s\n" % block for block in cpuinfo.split("\n\n")):
         number = _first(text, _NUMBER)
         if number is not None:
             package, core = places.get(number, ("0", number))
@@ -112,29 +112,45 @@ def _processors(cpuinfo: str, places: Mapping[str, Tuple[str, str]]) -> List[Pro
 def _package(members: Sequence[Processor], common: str) -> Row:
     row: Row = {"cores": len({member.core for member in members}), "threads": len(members)}
     for field, names in _NAMES:
-        values = {_first(member.text, names) or _first(common, names) for member in members}
-        known = sorted(value for value in values if value)
+        values = _values(members, names) or [value for value in [_first(common, names)] if value]
         if field == "flags":
-            shared = [set(value.split()) for value in known]
+            shared = [set(value.split()) for value in values]
             row["flags"] = sorted(set.intersection(*shared)) if shared else []
-        elif known:
-            row[field] = ", ".join(known)  # more than one: big and little cores, or a microcode update half done
+        elif values:
+            row[field] = ", ".join(values)  # more than one: big and little cores, or a microcode update half done
     return row
 
 
+def _values(members: Sequence[Processor], names: Sequence[str]) -> List[str]:
+    """Return the different values that the processors have, sorted.
+
+    Hundreds of processors say the same: to look for the first one's line in the others costs a tenth of reading theirs.
+    """
+    lines = (_line(members[0].text, name) for name in names)
+    line = next((line for line in lines if line), None)
+    if line is not None and all(line in member.text for member in members):
+        values = {line.partition(":")[2].strip()}
+    else:
+        values = {_first(member.text, names) or "" for member in members}
+    return sorted(value for value in values if value)
+
+
 def _first(text: str, names: Sequence[str]) -> Optional[str]:
-    return next((value for value in (_value(text, name) for name in names) if value), None)
+    lines = (_line(text, name) for name in names)
+    values = (line.partition(":")[2].strip() for line in lines if line)
+    return next((value for value in values if value), None)
 
 
-def _value(text: str, name: str) -> Optional[str]:
-    """Return what follows `name`, white space and a colon at the start of a line, or None."""
+def _line(text: str, name: str) -> Optional[str]:
+    """Return the line, with its line ends, that starts with `name`, white space and a colon, or None."""
     start = text.find("\n" + name)
     while start >= 0:
         end = text.find("\n", start + 1)
-        label, colon, value = (text[start + 1 :] if end < 0 else text[start + 1 : end]).partition(":")
-        if colon and label.rstrip() == name:
-            return value.strip()
-        start = end if end < 0 else text.find("\n" + name, end)
+        line = text[start : end + 1] if end >= 0 else text[start:]
+        label, colon, _ = line.partition(":")
+        if colon and label.strip() == name:
+            return line
+        start = text.find("\n" + name, end) if end >= 0 else -1
     return None
 
 

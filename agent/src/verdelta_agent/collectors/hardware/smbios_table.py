@@ -4,20 +4,19 @@ Source of the format: DMTF DSP0134 (SMBIOS reference specification) 3.7, section
 (structures).
 """
 
-import struct
 from typing import List, NamedTuple, Optional, Tuple
 
 LIMIT = 1 << 20  # bytes of a table; large servers have 64 KiB
 HEADER = 4  # type, length, handle
+HANDLES = 1 << 16  # so many structures can be told apart at most
 END_OF_TABLE = 127
 _WRITTEN_WRONG = {0x021F: 0x0203, 0x0221: 0x0203, 0x0233: 0x0206}  # versions that firmware is known to misspell
 
 
 class EntryPoint(NamedTuple):
-    """Which version of the standard a table follows, and what is known beforehand of its size (0: nothing)."""
+    """Which version of the standard a table follows, and how many structures it has (0: as many as come)."""
 
     version: int  # 0x0302 is 3.2
-    length: int
     structures: int
 
 
@@ -48,15 +47,13 @@ def parse_entry_point(data: bytes) -> EntryPoint:
     """Return what a table's entry point says of it.  Raises ValueError when it is none, or its checksum is wrong."""
     if data.startswith(b"_SM3_") and len(data) >= 24:
         _check(data, data[6], 24)
-        return EntryPoint(_version(data[7], data[8]), struct.unpack_from("<I", data, 12)[0], 0)
+        return EntryPoint(_version(data[7], data[8]), 0)
     if data.startswith(b"_SM_") and len(data) >= 31 and data[16:21] == b"_DMI_":
         _check(data, max(data[5], 31), 31)  # some say 30, which is a mistake in version 2.1 of the standard
-        length, structures = struct.unpack_from("<H4xH", data, 22)
-        return EntryPoint(_version(data[6], data[7]), length, structures)
+        return EntryPoint(_version(data[6], data[7]), int.from_bytes(data[28:30], "little"))
     if data.startswith(b"_DMI_") and len(data) >= 15:
         _check(data, 15, 15)
-        length, structures = struct.unpack_from("<H4xH", data, 6)
-        return EntryPoint(_version(data[14] >> 4, data[14] & 15), length, structures)
+        return EntryPoint(_version(data[14] >> 4, data[14] & 15), int.from_bytes(data[12:14], "little"))
     raise ValueError("not an SMBIOS entry point")
 
 
@@ -91,6 +88,8 @@ def parse_table(entry: EntryPoint, table: bytes) -> Tuple[List[Structure], Optio
             return structures, "the table is broken at byte %d of %d" % (offset, len(table))
         if kind == END_OF_TABLE:
             break
+        if len(structures) == HANDLES:
+            raise ValueError("the SMBIOS table has more than %d structures" % HANDLES)
         structures.append(Structure(kind, table[offset : offset + length], table[offset + length : end].split(b"\0")))
         offset = end + 2
     if not structures:
