@@ -213,7 +213,7 @@ def test_a_partitioned_host_runs_on_unreached_until_healed(lab: Lab) -> None:
     assert not host.answers()
     assert host.console("systemctl is-active ssh").stdout == "active\n"
     host.heal()
-    assert host.answers()
+    assert host.answers(within=10)
 
 
 def test_reset_brings_back_a_fresh_system_with_the_same_identity(fresh_host: LabHost) -> None:

@@ -64,12 +64,10 @@ class LabHost:
         """Run a shell command by real SSH."""
         return self._beside.ssh(self.name, command, user=user, check=check, timeout=timeout, input=input)
 
-    def answers(self) -> bool:
-        """Whether its sshd answers within a second, with the host key that it should have."""
-        return (
-            self.host_key
-            in self._beside.run(["ssh-keyscan", "-T", "1", "-t", "ed25519", self.address], check=False).stdout
-        )
+    def answers(self, *, within: int = 1) -> bool:
+        """Whether its sshd answers within so many seconds, with the host key that it should have."""
+        scan = ["ssh-keyscan", "-T", str(within), "-t", "ed25519", self.address]
+        return self.host_key in self._beside.run(scan, check=False).stdout
 
     def console(self, command: str, *, check: bool = True, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run a shell command as root at the host itself: works while it is cut off the network, and is quick."""
