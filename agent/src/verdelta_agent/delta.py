@@ -26,7 +26,7 @@ class Change(NamedTuple):
         """Return the names of the fields that differ, sorted; of an added or removed row, all of them."""
         old, new = self.before or {}, self.after or {}
         return sorted(
-            name for name in set(old) | set(new) if name not in old or name not in new or old[name] != new[name]
+            name for name in set(old) | set(new) if name not in old or name not in new or not same(old[name], new[name])
         )
 
 
@@ -59,8 +59,17 @@ def _unreadable(section: Optional[Section]) -> bool:
 def rows_changed(section: str, old: Rows, new: Rows) -> Iterator[Change]:
     """Yield the changes of one section, ordered by key."""
     for key in sorted(set(old) | set(new)):
-        if old.get(key) != new.get(key):
+        if not same(old.get(key), new.get(key)):
             yield Change(section, key, old.get(key), new.get(key))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two values are the same to the digest: True is not 1, which Python takes for equal."""
+    if one != other or type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return all(same(one[name], other[name]) for name in one)
+    return not isinstance(one, list) or all(map(same, one, other))
 
 
 def sections_to_compare(before: Mapping[str, Digested], after: Mapping[str, Digested]) -> List[str]:
@@ -74,7 +83,7 @@ def sections_to_compare(before: Mapping[str, Digested], after: Mapping[str, Dige
 
 def patch(base: Rows, rows: Rows) -> Dict[str, Any]:
     """Return what turns `base` into `rows`: {"set": {key: row}, "removed": [key]}."""
-    changed = {key: row for key, row in rows.items() if base.get(key) != row}
+    changed = {key: row for key, row in rows.items() if not same(base.get(key), row)}
     return {"set": changed, "removed": sorted(set(base) - set(rows))}
 
 

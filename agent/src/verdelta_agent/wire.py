@@ -136,8 +136,8 @@ class Request(NamedTuple):
 
     `challenge` comes back in the signed body and proves that the audit was taken after it was asked for.
     `known` has the digests of the sections whose rows the controller holds.  `last` is the digest of the last
-    message it accepted.  `install_lock` names a file on the host that every step of an install holds shared;
-    the agent reports whether it could have it for itself, that is, whether nothing of an earlier attempt still runs.
+    message it accepted.  `install_lock` names something on the host (a directory will do) that every step of an install
+    holds locked, shared: the agent reports whether it could have it alone, that is, whether no step is still running.
     `sequence`, `host_id` and `epoch` are given where the host keeps no state of its own (agentless).
     """
 
