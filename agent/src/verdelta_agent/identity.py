@@ -165,11 +165,40 @@ def sign(key: Key, data: bytes, deadline: float = DEADLINE) -> bytes:
     """Return the signature over `data`.  Raises IdentityError when the host's tool fails or takes too long."""
     if key.scheme == ECDSA:
         return _run(["openssl", "dgst", "-sha256", "-sign", key.path], data, deadline)
-    armoured = _run(["ssh-keygen", "-Y", "sign", "-n", NAMESPACE, "-f", key.path], data, deadline)
+    try:
+        armoured = _run(["ssh-keygen", "-Y", "sign", "-n", NAMESPACE, "-f", key.path], data, deadline)
+    except IdentityError as error:
+        if "option -- " not in str(error):  # "unknown option -- Y", or as the C library says it, "invalid …"
+            raise
+        return _sign_for_old_openssh(key, data, deadline)
     lines = armoured.strip().splitlines()
     if len(lines) < 3 or (lines[0], lines[-1]) != _ARMOUR:
         raise IdentityError("ssh-keygen -Y sign printed no signature: %r" % armoured[:60])
     return base64.b64decode(b"".join(lines[1:-1]))
+
+
+def _sign_for_old_openssh(key: Key, data: bytes, deadline: float) -> bytes:
+    """Sign with a host key that ssh-keygen is too old to sign with.  The private half reaches OpenSSL by a pipe."""
+    from . import old_openssh
+
+    if not key.public_key.startswith(old_openssh.KIND.decode("ascii")):
+        raise IdentityError(
+            "this host's OpenSSH cannot sign (8.1 and newer can)\n"
+            "  Pin its ecdsa-sha2-nistp256 host key, with which OpenSSL signs; or install the agent."
+        )
+    try:
+        private = old_openssh.private_key_for_openssl(_read(key.path))
+        reader, writer = os.pipe()
+        try:
+            os.write(writer, private)
+            os.close(writer)
+            command = ["openssl", "dgst", "-sha256", "-sign", "/dev/fd/%d" % reader]
+            signature = _run(command, old_openssh.to_be_signed(data), deadline, (reader,))
+        finally:
+            os.close(reader)
+        return old_openssh.signature(key.public_key, signature)
+    except (OSError, ValueError) as error:
+        raise IdentityError("%s: %s" % (key.path, error)) from error
 
 
 def seal(message: Message, key: Key) -> bytes:
@@ -178,7 +207,9 @@ def seal(message: Message, key: Key) -> bytes:
     return encode_envelope(Envelope(payload, key_id(key.public_key), sign(key, to_be_signed(payload))))
 
 
-def _run(command: Sequence[str], data: bytes = b"", deadline: float = DEADLINE) -> bytes:
+def _run(
+    command: Sequence[str], data: bytes = b"", deadline: float = DEADLINE, descriptors: Sequence[int] = ()
+) -> bytes:
     """Return what a command prints.  It has no terminal to ask for a passphrase on."""
     try:
         done = subprocess.run(
@@ -189,6 +220,7 @@ def _run(command: Sequence[str], data: bytes = b"", deadline: float = DEADLINE) 
             env=ENVIRONMENT,
             timeout=deadline,
             start_new_session=True,
+            pass_fds=tuple(descriptors),
         )
     except subprocess.TimeoutExpired:
         raise IdentityError("%s did not end within %g s" % (command[0], deadline)) from None
