@@ -68,7 +68,8 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _say_invalid)
     app.middleware("http")(_limit_body)
     app.middleware("http")(pages.add_security_headers)
-    missing = undeclared(app.routes)
+    routers = (app.router, pages.router, *(feature.router for feature in FEATURES))
+    missing = undeclared(route for router in routers for route in router.routes)
     if missing:
         raise UndeclaredRoute(f"these routes demand nothing: {', '.join(missing)}")
     return app

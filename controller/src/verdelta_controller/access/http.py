@@ -46,7 +46,10 @@ def demands(permission: Permission) -> Any:
 
 
 def undeclared(routes: Iterable[Any]) -> list[str]:
-    """Return the routes that neither demand a permission nor are marked public."""
+    """Return the routes that neither demand a permission nor are marked public.
+
+    Give the routes of every router: an application lists a router that it includes as one thing, not its routes.
+    """
     return [
         f"{sorted(route.methods or ())} {route.path}"
         for route in routes

@@ -1,0 +1,23 @@
+"""What the application promises as a whole, whatever it is asked."""
+
+import pytest
+from fastapi import APIRouter
+from tests.support.web import a_controller
+
+from verdelta_controller import app as application
+from verdelta_controller.web import pages
+
+
+@pytest.mark.parametrize("router", [*(feature.router for feature in application.FEATURES), pages.router])
+def test_the_application_does_not_start_with_a_route_that_demands_nothing(
+    router: APIRouter, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(router, "routes", list(router.routes))
+    router.add_api_route("/open-to-all", lambda: None)
+
+    with pytest.raises(application.UndeclaredRoute, match="open-to-all"):
+        application.create_app(a_controller(tmp_path))
+
+
+def test_the_application_starts_when_every_route_demands_a_permission_or_says_why_it_is_public(tmp_path):
+    application.create_app(a_controller(tmp_path))
