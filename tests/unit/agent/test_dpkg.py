@@ -13,7 +13,7 @@ from verdelta_agent.host import RecordedHost
 
 def stanza(name: str, status: str = "install ok installed", **fields: str) -> str:
     lines = [f"Package: {name}", f"Status: {status}"]
-    stated = {"Architecture": "amd64", "Version": "1.0", **fields}
+    stated = {"Architecture": "amd64", "Source": "", "Version": "1.0", **fields}  # in the order in which dpkg writes
     return "\n".join(lines + [f"{key}: {value}" for key, value in stated.items() if value]) + "\n\n"
 
 

@@ -4,8 +4,8 @@ from typing import Tuple
 
 from ..model import Collector
 from .hardware import block, cpu, memory, network, pci, smbios
-from .software import dpkg
-from .system import groups, kernel, modules, mounts, operating_system, sockets, sysctl, users
+from .software import dpkg, pip, rpm
+from .system import files, groups, kernel, modules, mounts, operating_system, sockets, sysctl, units, users
 
 COLLECTORS: Tuple[Collector, ...] = (
     cpu.COLLECTOR,
@@ -15,6 +15,8 @@ COLLECTORS: Tuple[Collector, ...] = (
     pci.COLLECTOR,
     smbios.COLLECTOR,
     dpkg.COLLECTOR,
+    rpm.COLLECTOR,
+    pip.COLLECTOR,
     operating_system.COLLECTOR,
     kernel.COLLECTOR,
     modules.COLLECTOR,
@@ -23,4 +25,6 @@ COLLECTORS: Tuple[Collector, ...] = (
     sockets.COLLECTOR,
     users.COLLECTOR,
     groups.COLLECTOR,
+    units.COLLECTOR,
+    files.COLLECTOR,
 )
