@@ -18,7 +18,7 @@ def collect(host: Host) -> Section:
     if not host.exists(GROUP):
         return absent()
     rows, malformed = parse(host.read(GROUP))
-    return Section(OK, rows, {}, missing("not understood in %s: line" % GROUP, map(str, malformed)))
+    return Section(OK, rows, {}, missing("lines not understood in %s" % GROUP, map(str, malformed)))
 
 
 def parse(text: str) -> Tuple[Rows, List[int]]:

@@ -2,11 +2,11 @@
 
 Source of the format: Documentation/filesystems/proc.rst of the kernel, "/proc/modules".
 
-A module that normal work loads on demand (the first rule of nftables, the first loop device, a USB stick) is a real
-change of the host and shows as an added row: code runs in its kernel that did not run there before.
+A module that normal work loads on demand (tcp_diag by the first run of ss, nf_tables by the first rule, loop by the
+first loop device) is a real change of the host and shows as an added row: code runs in its kernel that did not before.
 """
 
-from typing import Dict, Iterator, Optional, Tuple
+from typing import Iterator, Optional, Tuple
 
 from ...host import Host
 from ...model import OK, Collector, Row, Rows, Section, absent
@@ -44,8 +44,7 @@ def _module(line: str) -> Tuple[str, Row]:
     fields = rest.split()
     if not name or len(fields) < 5:
         raise ValueError("not a line of %s: %r" % (MODULES, line[:100]))
-    row: Dict[str, str] = {"taints": fields[5].strip("()")} if len(fields) > 5 else {}
-    return name, row
+    return name, {"taints": list(fields[5].strip("()")) if len(fields) > 5 else []}
 
 
 COLLECTOR = Collector(
@@ -56,6 +55,6 @@ COLLECTOR = Collector(
     fields={
         "version": "version, where the module gives one",
         "source_digest": "srcversion: the digest of the source that it was built from, where the module gives one",
-        "taints": "how it taints the kernel: letters as in system.kernel; left out where it does not",
+        "taints": "how it taints the kernel: letters as in system.kernel",
     },
 )

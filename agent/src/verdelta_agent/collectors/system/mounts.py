@@ -79,7 +79,7 @@ def collect(host: Host) -> Section:
         planned, malformed, unreadable = {}, [], "%s: %s" % (FSTAB, error.strerror)
     rows = parse(mountinfo, planned)
     rows.update(planned)
-    lines = missing("not understood in %s: line" % FSTAB, map(str, malformed))
+    lines = missing("lines not understood in %s" % FSTAB, map(str, malformed))
     return Section(OK, rows, {}, together(unreadable, lines))
 
 
@@ -140,9 +140,14 @@ def _row(mount: Mount) -> Row:
 
 
 def stable_options(options: List[str]) -> List[str]:
-    """Return the options that are compared: sorted, unescaped, each once, and no password among them."""
-    named = {(option.partition("=")[0], option) for option in options if option}
-    return sorted(_shown(name, unescape(option)) for name, option in named if name not in LEFT_OUT_OPTIONS)
+    """Return the options that are compared: sorted, unescaped, each once, and no password among them.
+
+    Where the mount is read-only and its file system is not, or the other way round, nobody can write: ro.
+    """
+    named = {option: option.partition("=")[0] for option in options if option}
+    if "ro" in named:
+        named.pop("rw", None)
+    return sorted(_shown(name, unescape(option)) for option, name in named.items() if name not in LEFT_OUT_OPTIONS)
 
 
 def _shown(name: str, option: str) -> str:

@@ -4,9 +4,13 @@ Source of the format: sysctl(8), and Documentation/admin-guide/sysctl and networ
 
 What the kernel changes by itself is no setting and left out, each with its reason (LEFT_OUT); secrets never leave the
 host.  A module that is loaded on demand brings its settings with it: they show as added rows beside its own.
+
+Some defaults the kernel computes from its memory when it starts: fs.epoll.max_user_watches, fs.file-max,
+fs.inotify.max_user_watches, kernel.threads-max, net.ipv4.inet_peer_threshold, net.ipv4.tcp_mem, net.ipv4.udp_mem,
+user.max_*.  They are settings that people tune, so they are kept: equal from start to start, they change with a
+memory module or another kernel, and whoever releases one of those declares them.
 """
 
-import errno
 from typing import Collection, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ...host import CHUNK, Host, printable
@@ -31,6 +35,7 @@ _GROUPS: Tuple[Tuple[str, str], ...] = (
         "kernel.perf_event_max_sample_rate kernel.sched_domain net.ipv4.vs.drop_entry net.ipv4.vs.drop_packet "
         "net.ipv4.vs.secure_tcp",
     ),
+    ("is computed from the memory that is free at the start", "vm.user_reserve_kbytes"),
     ("is used up by the next object", "kernel.msg_next_id kernel.sem_next_id kernel.shm_next_id"),
     (
         "lists what is loaded, which system.modules shows",
@@ -42,7 +47,10 @@ _GROUPS: Tuple[Tuple[str, str], ...] = (
         "is shown by system.kernel or system.host",
         "kernel.arch kernel.hostname kernel.osrelease kernel.ostype kernel.tainted kernel.version",
     ),
-    ("acts when it is used, and holds no setting", "vm.compact_memory vm.drop_caches vm.stat_refresh"),
+    (
+        "acts when it is used, and holds no setting",
+        "net.ipv4.route.flush net.ipv6.route.flush vm.compact_memory vm.drop_caches vm.stat_refresh",
+    ),
     ("is a secret", "net.ipv4.tcp_fastopen_key"),
     ("is another file system, mounted when somebody looks", "fs.binfmt_misc"),
 )
@@ -64,7 +72,7 @@ FOR_ALL = ("all", "default")
 
 
 class Setting(NamedTuple):
-    """One file below /proc/sys: its text, or the name of the error that reading it gave."""
+    """One file below /proc/sys: its text, or the error that reading it gave."""
 
     key: str
     text: Optional[str]
@@ -146,7 +154,7 @@ def _instead(host: Host, path: str, key: str, lasting: Collection[str], error: O
         return _walk(host, path, key + ".", lasting)
     if not status.mode & 0o444:
         return []  # only written to, to make the kernel act
-    return [Setting(key, None, errno.errorcode.get(error.errno or 0, "error"))]
+    return [Setting(key, None, error.strerror or "unreadable")]
 
 
 COLLECTOR = Collector(

@@ -36,7 +36,7 @@ def collect(host: Host) -> Section:
 
 
 def _not_understood(path: str, lines: List[int]) -> Optional[str]:
-    return missing("not understood in %s: line" % path, map(str, lines))
+    return missing("lines not understood in %s" % path, map(str, lines))
 
 
 def parse(passwd: str, shadow: Optional[Shadow]) -> Tuple[Rows, List[int]]:
