@@ -196,7 +196,7 @@ def _write_agent(program: Path) -> None:
 def _gaps(show: Show) -> list[str]:
     """Return the sections that this user cannot read completely."""
     show.read("audit", HOST)
-    sections = show.ask("host", "show", HOST)["sections"]
+    sections = show.ask("inventory", HOST)["sections"]
     return sorted(name for name, one in sections.items() if one["error"] or one["status"] == "failed")
 
 
