@@ -1,16 +1,52 @@
 # Two commands matter: `make demo` and `make test`.  Both do all the set-up on a fresh machine.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+BIN := .venv/bin
+READY := .venv/.ready
+SOURCES := agent controller tests scripts benchmarks
 
-.PHONY: help demo test check bench soak pyz packages clean
-help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+.PHONY: help demo test check soak bench pyz format clean
 
-$(READY): pyproject.toml agent/pyproject.toml controller/pyproject.toml requirements-dev.txt requirements.lock
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Verdelta needs Python 3.11 or newer; this is %d.%d. Name another: make PYTHON=python3.12" % v[:2])'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: apt-get install python3-venv" >&2; exit 1; }
-	@test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet -r requirements.lock -e agent -e controller
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 /' | column -t -l 3
+
+demo: $(READY) ## the main job on this very machine; ONCE=1 ends after the report
+	@$(BIN)/verdelta demo $(if $(ONCE),--once)
+
+test: $(READY) packages ## every test; as root with real hosts, otherwise without them (and it says so)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGUMENTS)
+
+check: $(READY) ## formatting, linting, types, and the floors of the architecture
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+soak: $(READY) packages ## the long tests
+	$(BIN)/python -m pytest -m soak
+
+bench: $(READY) packages ## the figures that the README quotes
+	$(BIN)/python -m benchmarks
+
+pyz: $(READY) ## the agent as one file, the same bytes each time: dist/verdelta-agent.pyz
+	$(BIN)/python -m verdelta_controller.fleet.agent_archive dist/verdelta-agent.pyz
+
+format: $(READY) ## put the sources into shape
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+clean: ## remove what was built
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# Debian packages that tests use; only root can install them, and tests that miss one say so.
+.PHONY: packages
+packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then scripts/install-debian-packages; fi
+
+$(READY): pyproject.toml agent/pyproject.toml controller/pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Verdelta needs Python 3.11 or newer, and $(PYTHON) is %d.%d.  Name another one: make PYTHON=python3.12" % v[:2])'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv >/dev/null; else echo "Python cannot make virtual environments here.  On Debian: apt-get install python3-venv" >&2; exit 1; fi; }
+	@echo "Setting up .venv …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip --quiet --disable-pip-version-check install uv
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --requirement requirements.lock --editable agent --editable controller
 	@touch $@

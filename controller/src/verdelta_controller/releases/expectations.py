@@ -32,6 +32,7 @@ from .versions import NoVersion, check_version, compare_versions
 
 ANY = "any"
 ABSENT = "absent"
+_SHA256 = re.compile("[0-9a-f]{64}")
 SHOWN = 80  # characters of a value in a sentence; a host may say anything
 
 # No control characters, and none that are invisible or turn the direction of writing.
@@ -245,6 +246,9 @@ def said(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
+    """Return a text that fits into a sentence; of a SHA-256 its beginning, which tells it from any other."""
+    if _SHA256.fullmatch(text):
+        return text[:12] + "…"
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 

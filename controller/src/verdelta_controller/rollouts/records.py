@@ -1,6 +1,7 @@
 """What is written down of a roll-out: every move of a host, a wave or the whole, each in one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from sqlmodel import Session, col, select
 
@@ -251,15 +252,20 @@ class Records:
         return intent.id or 0
 
     def end_intent(
-        self, intent_id: int, deployments: Sequence[Deployment], outcome: dict[str, str], errors: dict[str, str]
+        self,
+        intent_id: int,
+        deployments: Sequence[Deployment],
+        outcome: Mapping[str, str],
+        errors: Mapping[str, str],
+        moments: Mapping[str, datetime],
     ) -> None:
-        """Write down how the installer ended on each host; the audits will tell whether that is true."""
+        """Write down how and when the installer ended on each host; the audits will tell whether that is true."""
         with self._database.transaction() as session:
             intent = session.get_one(Intent, intent_id)
-            intent.ended_at, intent.outcome = now(), outcome
+            intent.ended_at, intent.outcome = now(), dict(outcome)
             session.add(intent)
             for deployment in deployments:
-                deployment.installed_at = now()
+                deployment.installed_at = moments.get(deployment.host_name) or now()
                 deployment.install_error = errors.get(deployment.host_name, "")
                 if deployment.state == HostState.INSTALLING:
                     _set(session, deployment, HostState.AUDITING_AFTER, "")
@@ -269,7 +275,7 @@ class Records:
             self._tell(deployment.rollout_id)
 
     def conclude(self, deployment: Deployment, snapshot: Snapshot, envelope: str, verdict: Verdict) -> None:
-        """Record a verdict, as evidence too.  Where the installer failed the host is failed, whatever the audit shows."""
+        """Record a verdict, as evidence too.  A host is failed where the installer failed, whatever the audit shows."""
         state = verdict.state
         if deployment.install_error and state not in (HostState.BACKED_OUT, HostState.BACK_OUT_FAILED):
             state = HostState.FAILED

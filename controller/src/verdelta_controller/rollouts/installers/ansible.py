@@ -7,17 +7,21 @@ command line, and nothing of the run is kept but its events.
 
 import json
 import os
+import queue
 import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import ansible_runner
 
+from ...foundation.clock import now
 from ...foundation.errors import VerdeltaError
 
 # Every step on a host holds this lock shared (flock on a directory that each host has; nothing is created).  An audit
@@ -66,9 +70,10 @@ class Step:
 class Outcome:
     """How a run ended, host by host: ok, failed, unreachable, or not reached by the play (a host it never named)."""
 
-    status: str  # ansible-runner's: successful, failed, canceled, timeout
+    status: str  # ended (the play came to its end), or ansible-runner's own: canceled, failed, timeout
     hosts: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    ended_at: dict[str, datetime] = field(default_factory=dict)  # when the last step on each host ended
 
 
 @dataclass(frozen=True)
@@ -82,28 +87,42 @@ class Run:
 
 
 def run(order: Run, scratch: Path, on_step: Callable[[Step], None], cancelled: Callable[[], bool]) -> Outcome:
-    """Run a playbook and return how it ended.  Blocks; `on_step` is called as it goes, from this thread.
+    """Run a playbook and return how it ended.  Blocks; `on_step` is called as it goes, from another thread.
 
-    `scratch` is a directory on tmpfs where a private one is made for this run.  Raises RunFailed.
+    `scratch` is a directory on tmpfs where a private one is made for this run.  It returns as soon as the play has
+    ended on every host; Ansible's own way out, which takes a while longer, is nothing to wait for.  Raises RunFailed.
     """
     private = Path(tempfile.mkdtemp(prefix="run-", dir=scratch))
     listener = _Listener(on_step)
-    try:
-        arguments = _prepare(order, private)
-        result = ansible_runner.run(
-            private_data_dir=str(private),
-            event_handler=listener.hear,
-            cancel_callback=cancelled,
-            quiet=True,
-            settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
-            **arguments,
-        )
-        if not listener.started:
-            said = result.stdout.read()[-2000:].strip() if result.stdout else ""
-            raise RunFailed(f"{order.playbook.name} could not be run (status {result.rc}): {said}")
-        return listener.outcome(result.status, [target.name for target in order.targets])
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
+    ended: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
+    listener.on_end = ended.put
+
+    def work() -> None:
+        try:
+            result = ansible_runner.run(
+                private_data_dir=str(private),
+                event_handler=listener.hear,
+                cancel_callback=cancelled,
+                quiet=True,
+                settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
+                **_prepare(order, private),
+            )
+            ended.put(result.status if listener.started else _never_started(order, result))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the caller waits for an answer
+            ended.put(error)
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
+
+    threading.Thread(target=work, name=f"ansible-{private.name}", daemon=True).start()
+    end = ended.get()
+    if isinstance(end, Exception):
+        raise end if isinstance(end, VerdeltaError) else RunFailed(f"{order.playbook.name}: {end}") from end
+    return listener.outcome(end, [target.name for target in order.targets])
+
+
+def _never_started(order: Run, result: Any) -> RunFailed:
+    said = result.stdout.read()[-2000:].strip() if result.stdout else ""
+    return RunFailed(f"{order.playbook.name} could not be run (status {result.rc}): {said}")
 
 
 def _prepare(order: Run, private: Path) -> dict[str, Any]:
@@ -193,6 +212,8 @@ class _Listener:
         self.started = False
         self._stats: Mapping[str, Mapping[str, int]] = {}
         self._errors: dict[str, str] = {}
+        self._ended_at: dict[str, datetime] = {}
+        self.on_end: Callable[[str], None] = lambda status: None
 
     def hear(self, event: dict[str, Any]) -> bool:
         """Take one event; True keeps the runner's own record of it, which its statistics need."""
@@ -201,8 +222,11 @@ class _Listener:
             self.started = True
         elif name == "playbook_on_stats":
             self._stats = data
+            self.on_end("ended")
         elif name in self.KINDS:
-            self._on_step(self._step(self.KINDS[name], data))
+            step = self._step(self.KINDS[name], data)
+            self._ended_at[step.host] = _moment(event)
+            self._on_step(step)
         return True
 
     def _step(self, kind: str, data: Mapping[str, Any]) -> Step:
@@ -221,7 +245,7 @@ class _Listener:
         """Return how each host ended.  A host that the statistics do not name was not reached by the play."""
         hosts = {name: self._ended(name) for name in names}
         errors = {name: self._errors.get(name, "") for name, how in hosts.items() if how != "ok"}
-        return Outcome(status, hosts, errors)
+        return Outcome(status, hosts, errors, dict(self._ended_at))
 
     def _ended(self, name: str) -> str:
         if self._stats.get("dark", {}).get(name):
@@ -229,6 +253,15 @@ class _Listener:
         if self._stats.get("failures", {}).get(name):
             return "failed"
         return "ok" if self._stats.get("processed", {}).get(name) else "not reached"
+
+
+def _moment(event: Mapping[str, Any]) -> datetime:
+    """Return when an event came about, by the clock of this machine, on which Ansible runs."""
+    try:
+        moment = datetime.fromisoformat(str(event.get("created")))
+    except ValueError:
+        return now()
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _said(result: Mapping[str, Any]) -> str:

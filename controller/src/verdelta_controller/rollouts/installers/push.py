@@ -72,14 +72,14 @@ class PushInstaller:
                     lambda seen: self._progress.note(rollout, seen),
                     lambda: self._progress.is_cancelled(rollout),
                 )
-                ended, errors = outcome.hosts, outcome.errors
+                ended, errors, moments = outcome.hosts, outcome.errors, outcome.ended_at
             except ansible.RunFailed as error:
-                ended = {deployment.host_name: "failed" for deployment in deployments}
+                ended, moments = {deployment.host_name: "failed" for deployment in deployments}, {}
                 errors = {deployment.host_name: error.message for deployment in deployments}
             errors = {
                 name: errors.get(name) or f"the play ended {how} for it" for name, how in ended.items() if how != "ok"
             }
-            self._records.end_intent(intent, deployments, ended, errors)
+            self._records.end_intent(intent, deployments, ended, errors, moments)
         finally:
             shutil.rmtree(workshop, ignore_errors=True)
             self._progress.forget(rollout)
