@@ -1,6 +1,8 @@
 """A controller in a temporary directory, and a client that asks it over HTTP without a network."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from verdelta_controller import wiring
@@ -15,11 +17,16 @@ with warnings.catch_warnings():
 __all__ = ["TestClient", "a_controller", "a_token"]
 
 
-def a_controller(directory: Path) -> Services:
-    """Return the services of a new controller whose state lies in `directory`."""
-    settings = Settings(state=directory / "state")
+@contextmanager
+def a_controller(directory: Path, database_url: str = "") -> Iterator[Services]:
+    """Yield the services of a new controller whose state lies in `directory`; its database too, by default."""
+    settings = Settings(state=directory / "state", database=database_url)
     wiring.initialise(settings)
-    return wiring.build(settings)
+    services = wiring.build(settings)
+    try:
+        yield services
+    finally:
+        services.database.close()
 
 
 def a_token(services: Services, role: Role = Role.ADMINISTRATOR) -> str:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import paramiko
+from sqlalchemy import ColumnElement, Text, cast, false, func, or_
 from sqlmodel import Session, col, select
 
 from verdelta_agent import wire
@@ -44,6 +45,13 @@ class NewHost(NamedTuple):
     environment: str = ""
     groups: Sequence[str] = ()
     accepted_gaps: Sequence[str] = ()
+
+
+class Found(NamedTuple):
+    """Some of the hosts that were looked for, and how many there are in all."""
+
+    hosts: list[Host]
+    total: int
 
 
 class FleetService:
@@ -125,25 +133,39 @@ class FleetService:
 
         Raises NotFound for a name that is not a host's, and for a group or environment without hosts.
         """
+        wanted = _within(group, environment)
+        if names:
+            wanted.append(col(Host.name).in_(names))
         with self._database.reading() as session:
-            every = list(session.exec(select(Host).order_by(Host.name)))
-        for name in names:
-            if name not in {host.name for host in every}:
-                raise NotFound(f"there is no host named {name}", mend="verdelta host list shows the hosts")
-        chosen = [
-            host
-            for host in every
-            if (not names or host.name in names)
-            and (not group or group in host.groups)
-            and (not environment or host.environment == environment)
-        ]
+            chosen = list(session.exec(select(Host).where(*wanted).order_by(Host.name)))
+            found = {host.name for host in chosen}
+            for name in names:
+                if name not in found:
+                    _host_named(session, name)  # raises NotFound, unless it is in another group or environment
         if not chosen and (group or environment):
             raise NotFound(f"there is no host in {group or environment}", mend="verdelta host list shows the groups")
         return chosen
 
+    def search(
+        self, text: str = "", group: str = "", environment: str = "", limit: int = 100, offset: int = 0
+    ) -> Found:
+        """Return the hosts whose name or address has a text in it, by name, some at a time.  None may be found."""
+        wanted = _within(group, environment)
+        if "\0" in text:  # which no database stores, and some refuse to look for
+            return Found([], 0)
+        if text:
+            wanted.append(or_(*(col(field).icontains(text, autoescape=True) for field in (Host.name, Host.address))))
+        page = select(Host).where(*wanted).order_by(Host.name).limit(limit).offset(offset)
+        with self._database.reading() as session:
+            hosts = list(session.exec(page))
+            if 0 < len(hosts) < limit or not (hosts or offset):  # the last page: nothing to count
+                return Found(hosts, offset + len(hosts))
+            return Found(hosts, session.exec(select(func.count()).select_from(Host).where(*wanted)).one())
+
     def host_named(self, name: str) -> Host:
         """Return one host.  Raises NotFound."""
-        return self.hosts([name])[0]
+        with self._database.reading() as session:
+            return _host_named(session, name)
 
     def host(self, host_id: str) -> Host:
         """Return one host by its identity.  Raises NotFound."""
@@ -270,6 +292,21 @@ class FleetService:
 def _check_name(name: str, what: str) -> None:
     if not is_name(name):
         raise InvalidInput(f"{name!r} cannot name a {what}", mend="Letters, digits, dots, dashes; at most 63.")
+
+
+def _within(group: str, environment: str) -> list[ColumnElement[bool]]:
+    """Return the conditions for being in a group and an environment, where they are named."""
+    wanted: list[ColumnElement[bool]] = []
+    if any(name and not is_name(name) for name in (group, environment)):
+        return [false()]
+    if group:
+        # A list has a name in it when its JSON is another one without it.  Unlike the databases' own functions for JSON
+        # this is the same on each of them, and unlike LIKE it tells capitals apart.
+        listed = cast(col(Host.groups), Text)
+        wanted.append(func.replace(listed, f'"{group}"', "") != listed)
+    if environment:
+        wanted.append(col(Host.environment) == environment)
+    return wanted
 
 
 def _host_named(session: Session, name: str) -> Host:
