@@ -12,14 +12,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 NAME, VERSION, RELEASE, EPOCH, VENDOR, ARCHITECTURE, SOURCE = 1000, 1001, 1002, 1003, 1011, 1022, 1044
-REGION, RSA, FILE_SIZES = 63, 268, 1028
-INTEGER, STRING, BINARY = 4, 6, 7
+REGION, RSA, OPENPGP, FILE_SIZES = 63, 268, 278, 1028
+INTEGER, STRING, BINARY, STRINGS = 4, 6, 7, 8
 
 
 def header(name: str, version: str, release: str, **more: str | int | bytes) -> bytes:
     """Return the header of a package.
 
-    `more`: epoch, vendor, architecture, source, rsa (a signature), files (how many the package has).
+    `more`: epoch, vendor, architecture, source, rsa (a signature), openpgp (one in base64, as rpm 6 has it), files (how
+    many the package has).
     """
     tags = {"epoch": EPOCH, "vendor": VENDOR, "architecture": ARCHITECTURE, "source": SOURCE}
     values: dict[int, str | int | bytes | list[int]] = {NAME: name, VERSION: version, RELEASE: release}
@@ -36,6 +37,9 @@ def header(name: str, version: str, release: str, **more: str | int | bytes) -> 
     if "rsa" in more:  # after the region: it was not in the package's own header
         entry, data = _entry(RSA, more["rsa"], data)
         entries.append(entry)
+    if "openpgp" in more:
+        entry, data = _entry(OPENPGP, more["openpgp"], data)
+        entries.append(entry.replace(struct.pack(">i", STRING), struct.pack(">i", STRINGS), 1))
     return struct.pack(">ii", len(entries) + 1, len(data)) + region + b"".join(entries) + data
 
 

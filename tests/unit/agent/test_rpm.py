@@ -1,5 +1,6 @@
 """RPM packages as rows, and the databases that they are read from, whole and broken."""
 
+import base64
 import contextlib
 import itertools
 import os
@@ -92,6 +93,38 @@ def test_the_order_in_which_versions_lie_in_the_database_has_no_influence():
 def test_each_trusted_key_has_a_row_of_its_own():
     keys = [package("gpg-pubkey", "aaaaaaaa", "1", architecture=""), package("gpg-pubkey", "bbbbbbbb", "2")]
     assert sorted(rpm.rows(keys)) == ["gpg-pubkey-aaaaaaaa", "gpg-pubkey-bbbbbbbb"]
+
+
+KEY = "199e2f91fd431d51"
+FINGERPRINT = "567e347ad0044ade55ba8a5f" + KEY
+
+
+def packet(start: str, body: str) -> bytes:
+    return bytes.fromhex(start + f"{len(body) // 2:02x}" + body)
+
+
+@pytest.mark.parametrize(
+    ("signature", "key"),
+    [
+        (packet("88", "0305" + "00" + "5f000000" + KEY + "0108"), KEY),
+        (packet("88", "04000108" + "0000" + "000a" + "0910" + KEY), KEY),
+        (packet("c2", "04000108" + "0000" + "000a" + "0910" + KEY), KEY),
+        (packet("88", "04000108" + "0006" + "0502" + "5f000000" + "000a" + "0910" + KEY), KEY),
+        (packet("88", "04000108" + "0017" + "1621" + "04" + FINGERPRINT + "0000"), KEY),
+        (packet("88", "04000108" + "0000" + "0000"), ""),
+        (packet("88", "06000108"), ""),
+        (b"\0", ""),
+    ],
+)
+def test_a_signature_names_its_key_in_whatever_form_it_has(signature, key):
+    assert header.parse(write.header("a", "1", "1", rsa=signature)).key_id == key
+    assert header.parse(write.header("a", "1", "1", openpgp=base64.b64encode(signature).decode())).key_id == key
+
+
+@settings(max_examples=200)
+@given(st.binary(min_size=1, max_size=80))
+def test_no_bytes_in_place_of_a_signature_crash_anything(signature):
+    assert len(header.parse(write.header("a", "1", "1", rsa=signature)).key_id) <= 16
 
 
 @pytest.mark.parametrize(
