@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.lab import Lab, LabError, LabHost, network
+from tests.lab import Lab, LabError, LabHost, cgroups, network
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab_machine")]
 
@@ -145,8 +145,9 @@ def test_a_disk_is_there_at_once_and_gone_at_once(fresh_host: LabHost) -> None:
     assert "sda" in fresh_host.console("lsblk --noheadings --output NAME").stdout
     fresh_host.reboot()
     assert fresh_host.ssh("ls /sys/block; ls /dev/sd*").stdout.split() == ["sda", "/dev/sda"]
+    assert fresh_host.read_file("/proc/partitions").split()[-2:] == ["65536", "sda"]
     fresh_host.undo_hardware()
-    assert fresh_host.ssh("ls /sys/block; ls /dev/sd*", check=False).stdout == ""
+    assert fresh_host.ssh("ls /sys/block; ls /dev/sd*; sed 1,2d /proc/partitions", check=False).stdout == ""
 
 
 def test_an_interface_is_there_at_once_and_gone_at_once(fresh_host: LabHost) -> None:
@@ -264,6 +265,18 @@ def test_a_lab_whose_owner_was_killed_stops_and_is_cleared_by_the_next() -> None
     cleared = subprocess.run([sys.executable, "-m", "tests.lab", "clean"], capture_output=True, text=True, check=True)
     assert lab_id in cleared.stdout or not traces(lab_id)  # or another lab of this machine was quicker
     assert traces(lab_id) == []
+
+
+def test_a_lab_of_another_container_is_left_alone() -> None:
+    root = cgroups.hierarchy()
+    assert root
+    foreign = root / "verdelta-lab-elsewhere"
+    foreign.mkdir()
+    try:
+        subprocess.run([sys.executable, "-m", "tests.lab", "clean"], capture_output=True, check=True)
+        assert foreign.exists()
+    finally:
+        foreign.rmdir()
 
 
 def test_the_command_says_how_to_reach_its_hosts_and_ends_in_order() -> None:

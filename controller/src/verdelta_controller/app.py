@@ -43,6 +43,7 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(services.engine.launch)
+        await run_in_threadpool(services.rollouts.carry_on)
         try:
             yield
         finally:

@@ -87,6 +87,7 @@ class Conductor:
         if interrupted:
             self._installer.stop_survivors()
             self._each(interrupted, self._settle)
+            self._records.abandon(rollout, "install")
         ready = self._records.deployments(rollout, wave, S.READY)
         if ready and not self._records.is_cancelled(rollout):
             self._installer.run(rollout, wave, "install", ready)
@@ -117,6 +118,7 @@ class Conductor:
         if fresh:
             self._installer.run(rollout, 0, "back_out", fresh)
         self._each(self._records.deployments(rollout, None, S.BACKING_OUT), self._audit_restored)
+        self._records.abandon(rollout, "back_out")
         self._let_go(asked)
         self._records.close_back_out(rollout)
 

@@ -85,9 +85,11 @@ class DbosEngine:
         DBOS.launch()
 
     def start(self, kind: str, rollout: int, run: int) -> None:
-        """Begin a run of a roll-out."""
-        with SetWorkflowID(f"{kind}-{rollout}-{run}"):
-            DBOS.start_workflow(_WORKFLOWS[kind], rollout)
+        """Begin a run of a roll-out, unless it has begun already."""
+        name = f"{kind}-{rollout}-{run}"
+        if DBOS.get_workflow_status(name) is None:
+            with SetWorkflowID(name):
+                DBOS.start_workflow(_WORKFLOWS[kind], rollout)
 
     def close(self) -> None:
         """Let DBOS go.  What was under way is carried on at the next launch."""

@@ -274,6 +274,16 @@ class Records:
         for deployment in deployments[:1]:
             self._tell(deployment.rollout_id)
 
+    def abandon(self, rollout_id: int, action: str) -> None:
+        """Close the intents of a run that was interrupted, once the audits have settled what became of it."""
+        wanted = select(Intent).where(
+            Intent.rollout_id == rollout_id, Intent.action == action, col(Intent.ended_at).is_(None)
+        )
+        with self._database.transaction() as session:
+            for intent in session.exec(wanted):
+                intent.ended_at, intent.outcome = now(), {"*": "interrupted"}
+                session.add(intent)
+
     def conclude(self, deployment: Deployment, snapshot: Snapshot, envelope: str, verdict: Verdict) -> None:
         """Record a verdict, as evidence too.  A host is failed where the installer failed, whatever the audit shows."""
         state = verdict.state

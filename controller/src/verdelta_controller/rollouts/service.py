@@ -98,6 +98,15 @@ class RolloutService:
         run = self._records.begin_back_out(rollout_id, chosen, actor)
         self._engine.start("back_out", rollout_id, run)
 
+    def carry_on(self) -> None:
+        """Begin the runs that were written down but never begun, because the controller was killed in between."""
+        for rollout in self._records.rollouts():
+            kind = {RolloutState.RUNNING: "deploy", RolloutState.BACKING_OUT: "back_out"}.get(
+                RolloutState(rollout.state)
+            )
+            if kind is not None and rollout.id is not None:
+                self._engine.start(kind, rollout.id, rollout.run)
+
     def view(self, rollout_id: int) -> dict[str, Any]:
         """Return a roll-out as people see it.  Raises NotFound."""
         rollout = self._records.rollout(rollout_id)
