@@ -1,5 +1,6 @@
 """systemd's units as rows: the states that follow from the links, and files that say otherwise."""
 
+import errno
 import hashlib
 
 import pytest
@@ -125,6 +126,26 @@ def test_a_unit_on_another_machines_file_system_is_not_touched():
     assert (read.rows["a.service"]["digest"], read.error) == (
         None,
         f"partial: not read: {ETC}/a.service (on nfs4)",
+    )
+
+
+def test_a_directory_of_links_that_leads_nowhere_harms_nothing():
+    links = {f"{ETC}/x.target.wants": "/nowhere", f"{ETC}/a.service.d": "/nowhere"}
+    assert states({f"{USR}/a.service": SERVICE}, links) == {"a.service": "static"}
+
+
+def test_drop_ins_that_may_not_be_listed_make_the_section_partial():
+    class Refusing(RecordedHost):
+        def listdir(self, path):
+            if path.endswith(".d"):
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return super().listdir(path)
+
+    files = {f"{USR}/a.service": SERVICE, f"{ETC}/a.service.d/x.conf": ""}
+    read = collect(Refusing({"files": files}), units.COLLECTOR)
+    assert (list(read.rows), read.error) == (
+        ["a.service"],
+        f"partial: not read: {ETC}/a.service.d (Permission denied)",
     )
 
 

@@ -215,17 +215,18 @@ class _Walk:
             except FileNotFoundError:
                 raise
             except OSError as error:
-                return _Read(status, None, _said(error))
+                return _Read(status, None, said(error))
             if len(content) == status.size:
                 return _Read(status, hashlib.sha256(content).hexdigest())
             status = self.host.lstat(path)
         return _Read(status, None, "changed while it was read")
 
     def _problem(self, path: str, error: OSError) -> None:
-        self.problems.append("%s (%s)" % (printable(path), _said(error)))
+        self.problems.append("%s (%s)" % (printable(path), said(error)))
 
 
-def _said(error: OSError) -> str:
+def said(error: OSError) -> str:
+    """Return what is wrong, without the path."""
     return error.strerror or type(error).__name__
 
 

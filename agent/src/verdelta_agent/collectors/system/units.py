@@ -13,7 +13,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Section, absent
-from .files import MOUNTINFO, foreign, parse_mounts
+from .files import MOUNTINFO, foreign, parse_mounts, said
 from .incomplete import missing
 from .unit_files import (
     ALIAS,
@@ -57,7 +57,7 @@ def collect(host: Host) -> Section:
     drop_ins = {name: reader.drop_ins(files) for name, files in found.drop_ins.items()}
     rows = {name: reader.row(name, path, drop_ins.pop(name, [])) for name, path in found.units.items()}
     rows.update(("%s.d" % printable(name), {"drop_ins": _shown(files)}) for name, files in drop_ins.items() if files)
-    return Section(OK, rows, {}, missing("partial: not read", reader.problems))
+    return Section(OK, rows, {}, missing("partial: not read", found.problems + reader.problems))
 
 
 def _directories(host: Host) -> List[str]:
@@ -74,6 +74,7 @@ class _Found:
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self.problems: List[str] = []
         self.entries = 0
         self.units: Dict[str, str] = {}  # name -> path
         self.drop_ins: Dict[str, Dict[str, str]] = {}  # unit, type or prefix -> file name -> path
@@ -107,10 +108,13 @@ class _Found:
             self.links.setdefault(name, []).append(link)
 
     def _names(self, path: str) -> List[str]:
-        """Return the names in a directory, or none where it is something else."""
+        """Return the names in a directory; none where it is something else, or may not be read, which is kept."""
         try:
             names = self.host.listdir(path)
-        except NotADirectoryError:
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            self.problems.append("%s (%s)" % (printable(path), said(error)))
             return []
         self.entries += len(names)
         if self.entries > ENTRIES:
@@ -143,9 +147,7 @@ class _Reader:
         self.units = units
         self.links = links
         self.mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
-        self.foreign: Dict[
-            str, Optional[str]
-        ] = {}  # directory -> what foreign() says; there may be thousands of mounts
+        self.foreign: Dict[str, Optional[str]] = {}  # directory -> its kind; asking costs a look at every mount
         self.problems: List[str] = []
 
     def drop_ins(self, files: Mapping[str, str]) -> List[_File]:
@@ -198,7 +200,7 @@ class _Reader:
         except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
-            return self._unread(path, end, error.strerror or type(error).__name__)
+            return self._unread(path, end, said(error))
         return _File(path, "")
 
     def _foreign(self, path: str) -> Optional[str]:
