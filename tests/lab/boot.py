@@ -80,8 +80,9 @@ def _become_init(kernel: ModuleType, spec: dict[str, str]) -> None:
     _mount_dev(kernel, root / "dev", spec)
     _mount_run(kernel, root / "run", spec)
     _new_boot_id(kernel, root)
-    if Path(spec["meminfo"]).exists():
-        kernel.mount(spec["meminfo"], root / "proc/meminfo", flags=kernel.MS_BIND)
+    for name in ("partitions", "meminfo"):
+        if Path(spec[name]).exists():
+            kernel.mount(spec[name], root / "proc" / name, flags=kernel.MS_BIND)
     os.chdir(root)
     kernel.pivot_root(".", ".")
     kernel.unmount(".")

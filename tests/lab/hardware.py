@@ -39,6 +39,10 @@ class Hardware:
         return self.folder / "disk-nodes.json"
 
     @property
+    def partitions(self) -> Path:
+        return self.folder / "partitions"
+
+    @property
     def meminfo(self) -> Path:
         return self.folder / "meminfo"
 
@@ -95,6 +99,9 @@ class Hardware:
 
     def _write_nodes(self) -> None:
         self.disk_nodes.write_text(json.dumps(self._disks))
+        sizes = ((name, (self.folder / f"{name}.img").stat().st_size >> 10) for name in self._disks)
+        rows = (f"{self._disks[name][0]:4} {self._disks[name][1]:8} {size:10} {name}\n" for name, size in sizes)
+        self.partitions.write_text(f"major minor  #blocks  name\n\n{''.join(rows)}")  # in place: it may be mounted
 
     def _show_disk(self, name: str, megabytes: int, serial: str, model: str) -> None:
         """The files that a SCSI disk has below /sys."""

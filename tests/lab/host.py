@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,7 @@ class LabHost:
             "cgroup": str(self._cgroup),
             "hardware": str(self._hardware.folder),
             "disk_nodes": str(self._hardware.disk_nodes),
+            "partitions": str(self._hardware.partitions),
             "meminfo": str(self._hardware.meminfo),
             "notify": str(self._folder / "notify"),
             "pid_file": str(self._folder / "pid"),
@@ -89,10 +91,13 @@ class LabHost:
         """Read a file of the host, whether it runs or not."""
         return run(["chroot", self._view(), "cat", "--", path]).stdout
 
-    def write_file(self, path: str, text: str, mode: int = 0o644) -> None:
+    def write_file(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
         """Write a file of the host, whether it runs or not; folders on the way are made."""
         script = 'mkdir -p "$(dirname "$0")" && cat > "$0" && chmod "$1" "$0"'
-        run(["chroot", self._view(), "/bin/sh", "-c", script, path, f"{mode:o}"], input=text)
+        with tempfile.TemporaryFile() as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+            file.seek(0)
+            run(["chroot", self._view(), "/bin/sh", "-c", script, path, f"{mode:o}"], stdin=file, capture_output=True)
 
     def _view(self) -> Path:
         pid = self._power.pid

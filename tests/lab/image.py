@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,17 +85,26 @@ def current() -> Image:
 def ensure(repository_url: str) -> Image:
     """Return the current image; build it first if the cache has none.  One process builds, others wait."""
     image = current()
-    if image.path.exists():
-        return image
     cache().mkdir(parents=True, exist_ok=True)
     with _locked(cache() / "lock"):
-        if not image.path.exists():
+        if image.path.exists():
+            os.utime(image.path)
+        else:
             unfinished = image.path.with_suffix(".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(mode=0o755)
             _build(_base(), unfinished, repository_url)
             unfinished.rename(image.path)
+            _remove_old()
     return image
+
+
+def _remove_old() -> None:
+    """Recipes change, and an image takes half a gigabyte: drop those that nobody has used for a week."""
+    mounts = Path("/proc/self/mounts").read_text()
+    for path in (p for p in cache().iterdir() if p.name != "lock"):
+        if path.stat().st_mtime < time.time() - 7 * 86400 and str(path) not in mounts:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def empty_cache() -> None:
@@ -123,9 +133,10 @@ def _base() -> Path:
     """The base root filesystem as a tar.  The mirror is mmdebstrap's own choice."""
     tar = cache() / _base_name()
     if not tar.exists():
-        unfinished = tar.with_suffix(".unfinished.tar")
+        unfinished = tar.with_suffix(".unfinished.tar")  # mmdebstrap goes by the last suffix
         run([*_base_command(), unfinished], timeout=1800)
         unfinished.rename(tar)
+    os.utime(tar)
     return tar
 
 
@@ -206,6 +217,6 @@ def _purge(root: Path, *names: str) -> None:
 
 def _forget_apt_sources(root: Path) -> None:
     """No host of the lab may know a mirror: it could not reach one, and would wait for it."""
-    for path in (root / "etc/apt/sources.list", *(root / "etc/apt/sources.list.d").iterdir()):
+    lists = (path for path in (root / "var/lib/apt/lists").rglob("*") if path.is_file())  # its folders must stay
+    for path in (root / "etc/apt/sources.list", *(root / "etc/apt/sources.list.d").iterdir(), *lists):
         path.unlink(missing_ok=True)
-    shutil.rmtree(root / "var/lib/apt/lists")

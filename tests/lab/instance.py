@@ -89,11 +89,11 @@ def clean() -> list[str]:
 
 
 def everyone() -> list[Instance]:
-    """All labs that have left any trace on the machine, dead or alive."""
-    names = {p.name for p in HOME.glob(f"{PREFIX}*")} | set(network.existing(PREFIX))
-    if root := cgroups.hierarchy():
-        names |= {p.name for p in root.glob(f"{PREFIX}*")}
-    return [Instance(id_) for id_ in sorted({name.removeprefix(PREFIX).partition("-")[0] for name in names})]
+    """All labs that have left any trace on the machine, dead or alive.
+
+    The home is made first and goes last.  Control groups without one belong to a lab in another container.
+    """
+    return [Instance(path.name.removeprefix(PREFIX)) for path in sorted(HOME.glob(f"{PREFIX}*"))]
 
 
 @contextmanager
