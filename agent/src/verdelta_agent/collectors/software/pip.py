@@ -11,7 +11,7 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
-from ..system.incomplete import missing
+from ..incomplete import missing
 
 PREFIXES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64")
 INTERPRETER = re.compile(r"python[0-9][0-9.]*\Z")  # Debian's packages lie below python3, whatever the minor version

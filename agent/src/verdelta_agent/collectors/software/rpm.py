@@ -94,11 +94,17 @@ def _row(versions: List[Package]) -> Row:
     optional = (
         ("other_versions", others),
         ("vendor", highest.vendor),
-        ("source", highest.source),
+        ("source", _source(highest)),
         ("signed_by", highest.key_id),
     )
     row.update((name, value) for name, value in optional if value)
     return row
+
+
+def _source(package: Package) -> str:
+    """Return the source package's name where it is another one.  Its version would make an upgrade two fields."""
+    name = package.source.rsplit("-", 2)[0]
+    return "" if name == package.name else name
 
 
 def _version(package: Package) -> str:
@@ -135,7 +141,7 @@ COLLECTOR = Collector(
         "version": "[epoch:]version-release; the highest, where several are installed beside each other",
         "other_versions": "the lower versions installed beside it (kernels), lowest first",
         "vendor": "who built it",
-        "source": "file name of the source package",
+        "source": "source package, where its name differs",
         "signed_by": "id of the OpenPGP key that signed it",
     },
 )

@@ -15,8 +15,8 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Pattern,
 
 from ...host import FileStatus, Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent, failed
+from ..incomplete import missing
 from .colon_separated import unused
-from .incomplete import missing
 from .mounts import unescape
 
 CONTENT = 16 << 20  # bytes of a file; of a larger one the size alone is compared
@@ -196,11 +196,12 @@ class _Walk:
         if status.kind == "symlink":
             row["target"] = printable(self.host.readlink(path))
         elif status.kind == "file":
-            content = {"size": status.size, "digest": read.digest}
             if IS_REWRITTEN.match(key):
-                self.volatile[key] = content
+                self.volatile[key] = {"size": status.size, "digest": read.digest}
             else:
-                row.update(content)
+                row["digest"] = read.digest
+                if read.digest is None:
+                    row["size"] = status.size
                 if read.problem:
                     self.problems.append("%s (%s)" % (key, read.problem))
         return row
@@ -240,7 +241,7 @@ COLLECTOR = Collector(
         "mode": "permissions, octal",
         "uid": "number of the owner",
         "gid": "number of the group",
-        "size": "of a file, in bytes",
+        "size": "of a file in bytes, where its content could not be read; the digest says it otherwise",
         "digest": "SHA-256 of a file's content; null where it could not be read",
         "target": "of a symlink, as it is written there",
         "filesystem": "of a mount: its kind; what is below it is not looked at",

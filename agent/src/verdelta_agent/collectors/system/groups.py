@@ -7,8 +7,8 @@ from typing import List, Tuple
 
 from ...host import Host
 from ...model import OK, Collector, Row, Rows, Section, absent
+from ..incomplete import missing
 from .colon_separated import Entry, is_inclusion, number, parse_lines
-from .incomplete import missing
 
 GROUP = "/etc/group"
 

@@ -11,8 +11,8 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ...host import Host
 from ...model import OK, Collector, Row, Rows, Section, absent
+from ..incomplete import missing, together
 from .colon_separated import unused
-from .incomplete import missing, together
 
 # That of process 1 is the machine's; the agent's own, where the other may not be read, has what its service unit hides.
 MOUNTINFO = ("/proc/1/mountinfo", "/proc/self/mountinfo")

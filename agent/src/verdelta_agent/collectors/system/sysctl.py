@@ -15,7 +15,7 @@ from typing import Collection, Iterable, List, Mapping, NamedTuple, Optional, Tu
 
 from ...host import CHUNK, Host, printable
 from ...model import OK, Collector, Rows, Section, absent
-from .incomplete import missing
+from ..incomplete import missing
 
 ROOT = "/proc/sys"
 INTERFACES = "/sys/class/net"

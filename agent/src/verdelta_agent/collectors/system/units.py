@@ -13,8 +13,8 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Section, absent
+from ..incomplete import missing
 from .files import MOUNTINFO, foreign, parse_mounts, said
-from .incomplete import missing
 from .unit_files import (
     ALIAS,
     BAD,

@@ -8,8 +8,8 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 from ...host import Host
 from ...model import OK, Collector, Row, Rows, Section, absent
+from ..incomplete import missing, together
 from .colon_separated import Entry, is_inclusion, number, parse_lines
-from .incomplete import missing, together
 
 USERS = "/etc/passwd"
 SECRETS = "/etc/shadow"
