@@ -122,10 +122,17 @@ class FleetService:
             host.host_key_pinned_at = now() if new.host_key else None
             session.add(host)
             session.flush()
+            trusted = {}
             if host.reach == "ssh" and host.agent == "agentless":
-                _trust(session, host, signing.SSHSIG, host.host_key)
-            pinned = {"host_id": host.id, "host_key": host.host_key, "reach": host.reach}
-            self._evidence.append(session, "host-added", host.name, pinned, now())
+                trusted = _said(_trust(session, host, signing.SSHSIG, host.host_key))
+            content = {
+                "host_id": host.id,
+                "host_key": host.host_key,
+                "reach": host.reach,
+                "accepted_gaps": host.accepted_gaps,
+                **trusted,
+            }
+            self._evidence.append(session, "host-added", host.name, content, now())
         return host
 
     def hosts(self, names: Sequence[str] = (), group: str = "", environment: str = "") -> list[Host]:
@@ -194,9 +201,11 @@ class FleetService:
             host = _host_named(session, name)
             was, host.host_key, host.host_key_pinned_at = host.host_key, host_key, now()
             session.add(host)
+            trusted = {}
             if host.agent == "agentless":
-                _trust(session, host, signing.SSHSIG, host_key)
-            self._evidence.append(session, "host-key-pinned", host.name, {"was": was, "now": host_key}, now())
+                trusted = _said(_trust(session, host, signing.SSHSIG, host_key))
+            content = {"host_id": host.id, "was": was, "host_key": host_key, **trusted}
+            self._evidence.append(session, "host-key-pinned", host.name, content, now())
         return host
 
     # -- enrolment
@@ -328,6 +337,11 @@ def _newest_epoch(session: Session, host_id: str) -> int:
         select(AgentKey.epoch).where(AgentKey.host_id == host_id).order_by(col(AgentKey.epoch).desc())
     ).first()
     return newest or 0
+
+
+def _said(key: AgentKey) -> dict[str, Any]:
+    """Return what the evidence says of a key that is trusted from now on."""
+    return {"epoch": key.epoch, "key_id": key.key_id}
 
 
 def _trust(session: Session, host: Host, scheme: str, public_key: str) -> AgentKey:

@@ -63,7 +63,8 @@ class ReleaseService:
             )
             session.add(release)
             session.flush()
-            content = {"digest": digest, "by": actor, "files": dict(files)}
+            written = hashlib.sha256(source.encode()).hexdigest()
+            content = {"digest": digest, "by": actor, "files": dict(files), "source": written}
             self._evidence.append(session, "release-built", _label(release), content, now())
         return release, True
 

@@ -135,7 +135,8 @@ class Conductor:
         snapshot = _complete(taken)
         drift = self._inventory.compare(known, snapshot) if known is not None else None
         reason = judging.why_not(manifest, host, snapshot, self._rows_of_host(snapshot))
-        self._records.remember_before(deployment, snapshot, taken.digest, drift.changes if drift else [])
+        confirmed_by = known.confirmed_by if known is not None else None
+        self._records.remember_before(deployment, snapshot, taken.digest, confirmed_by, drift.changes if drift else [])
         if reason:
             self._records.move(deployment, S.INDETERMINATE, f"{reason}; nothing was installed")
         else:
@@ -157,7 +158,7 @@ class Conductor:
         taken = self._audit(deployment, host)
         snapshot = _complete(taken)
         _, verdict = self._judge(deployment, host, manifest, snapshot)
-        self._records.conclude(deployment, snapshot, taken.digest, verdict)
+        self._records.conclude(deployment, snapshot, taken.digest, verdict, host.accepted_gaps)
 
     def _audit_restored(self, deployment: Deployment) -> None:
         host, _ = self._parties(deployment)
@@ -167,7 +168,7 @@ class Conductor:
             raise VerdeltaError(f"{host.name}: there is no audit from before the deployment to compare with")
         before = self._inventory.snapshot(deployment.before_snapshot)
         verdict = judging.restored(before, snapshot, self._inventory.compare(before, snapshot), host)
-        self._records.conclude(deployment, snapshot, taken.digest, verdict)
+        self._records.conclude(deployment, snapshot, taken.digest, verdict, host.accepted_gaps)
 
     def _judge(self, deployment: Deployment, host: Host, manifest: Manifest, after: Snapshot) -> tuple[Delta, Verdict]:
         if deployment.before_snapshot is None:

@@ -11,7 +11,8 @@ from ..inventory.service import digested
 from ..inventory.tables import Snapshot
 from ..releases.expectations import applicable
 from ..releases.manifest import Manifest
-from . import rules
+from . import seen
+from .seen import Seen
 from .verdict import Verdict, gaps_between, split_gaps
 
 LoadSections = Callable[[Snapshot, Sequence[str]], Sections]
@@ -44,28 +45,24 @@ def judge(
     load: LoadSections,
 ) -> Verdict:
     """Return the verdict of a host whose install has ended."""
-    row = os_row(load(before, ["system.host"]))
-    expectations = applicable(manifest.changes, row)
-    names = sorted({expectation.section for expectation in expectations})
-    return rules.judge(
-        expectations,
+    names = sorted(seen.sections_asked_for(manifest.changes))
+    return seen.judge(
+        manifest.changes,
+        _seen(before, load(before, names)),
+        _seen(after, load(after, names)),
         delta,
-        _rows_of(load(before, names)),
-        _rows_of(load(after, names)),
         [Change(**change) for change in drift],
-        gaps_between(digested(before), digested(after)),
-        frozenset(host.accepted_gaps),
+        host.accepted_gaps,
     )
 
 
 def restored(before: Snapshot, after: Snapshot, delta: Delta, host: Host) -> Verdict:
     """Return whether a host is again what it was before the install."""
-    gaps = gaps_between(digested(before), digested(after))
-    return rules.back_out_verdict(delta, gaps, frozenset(host.accepted_gaps))
+    return seen.judge_restored(_seen(before, {}), _seen(after, {}), delta, host.accepted_gaps)
 
 
-def _rows_of(sections: Sections) -> Callable[[str], Mapping[str, Row]]:
+def _seen(snapshot: Snapshot, sections: Sections) -> Seen:
     def rows(name: str) -> Rows:
         return sections[name].rows if name in sections else {}
 
-    return rows
+    return Seen(digested(snapshot), rows)

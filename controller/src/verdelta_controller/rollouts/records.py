@@ -16,7 +16,7 @@ from ..inventory.tables import Snapshot
 from ..releases.rules import ReleaseState
 from .states import ENDED, HOST_STATES, WAVE_STATES, HostState, RolloutState, WaveState
 from .tables import Deployment, Intent, Rollout, Wave
-from .verdict import Verdict
+from .verdict import Verdict, concluded, recorded
 
 FollowRelease = Callable[[Session, int, ReleaseState], None]
 
@@ -103,8 +103,11 @@ class Records:
 
     # -- writing
 
-    def create(self, rollout: Rollout, waves: Sequence[Sequence[tuple[str, str]]]) -> int:
-        """Write down a roll-out to hosts, given wave by wave as (id, name).  Returns its number."""
+    def create(self, rollout: Rollout, package: str, waves: Sequence[Sequence[tuple[str, str]]]) -> int:
+        """Write down a roll-out to hosts, given wave by wave as (id, name).  Returns its number.
+
+        `package` is the digest of the release package that it is of.
+        """
         with self._database.transaction() as session:
             session.add(rollout)
             session.flush()
@@ -122,7 +125,7 @@ class Records:
                     )
                     session.add(deployment)
             self._settle(session, rollout.release_id)
-            content = {"by": rollout.created_by, "hosts": [[name for _, name in hosts] for hosts in waves]}
+            content = {"by": rollout.created_by, "package": package, "waves": waves}
             self._evidence.append(session, "rollout-started", str(number), content, now())
         return number
 
@@ -222,13 +225,24 @@ class Records:
         self._tell(deployment.rollout_id)
 
     def remember_before(
-        self, deployment: Deployment, snapshot: Snapshot, envelope: str, drift: Sequence[Change]
+        self, deployment: Deployment, snapshot: Snapshot, envelope: str, known: str | None, drift: Sequence[Change]
     ) -> None:
-        """Keep what a host was before anything was done to it."""
+        """Keep what a host was before anything was done to it, as evidence too.
+
+        `known` is the message that showed its last known state, None where there was none; `drift` is what was
+        different from that.
+        """
         with self._database.transaction() as session:
             deployment.before_snapshot, deployment.before_envelope = snapshot.id, envelope
             deployment.drift = [change._asdict() for change in drift]
             session.merge(deployment)
+            content = {
+                "host_id": deployment.host_id,
+                "rollout": deployment.rollout_id,
+                "known_envelope": known,
+                "before_envelope": envelope,
+            }
+            self._evidence.append(session, "audited-before", deployment.host_name, content, now())
 
     def intend(self, rollout_id: int, wave: int, action: str, deployments: Sequence[Deployment]) -> int:
         """Commit what is about to be done, before anything is done.  Returns the intent's number."""
@@ -271,6 +285,8 @@ class Records:
                     _set(session, deployment, HostState.AUDITING_AFTER, "")
                 else:
                     session.merge(deployment)
+            ended, content = f"{intent.action}-ended", {"hosts": dict(outcome)}
+            self._evidence.append(session, ended, str(intent.rollout_id), content, now())
         for deployment in deployments[:1]:
             self._tell(deployment.rollout_id)
 
@@ -284,11 +300,16 @@ class Records:
                 intent.ended_at, intent.outcome = now(), {"*": "interrupted"}
                 session.add(intent)
 
-    def conclude(self, deployment: Deployment, snapshot: Snapshot, envelope: str, verdict: Verdict) -> None:
-        """Record a verdict, as evidence too.  A host is failed where the installer failed, whatever the audit shows."""
-        state = verdict.state
-        if deployment.install_error and state not in (HostState.BACKED_OUT, HostState.BACK_OUT_FAILED):
-            state = HostState.FAILED
+    def conclude(
+        self,
+        deployment: Deployment,
+        snapshot: Snapshot,
+        envelope: str,
+        verdict: Verdict,
+        accepted_gaps: Sequence[str],
+    ) -> None:
+        """Record a verdict, as evidence too, with all that it follows from beside the audits and the release."""
+        state = concluded(verdict, deployment.install_error)
         with self._database.transaction() as session:
             deployment.after_snapshot, deployment.after_envelope = snapshot.id, envelope
             deployment.items = verdict.document()["items"]
@@ -301,7 +322,8 @@ class Records:
                 "before_envelope": deployment.before_envelope,
                 "after_envelope": envelope,
                 "install_error": deployment.install_error,
-                "verdict": {**verdict.document(), "state": state.value},
+                "accepted_gaps": sorted(accepted_gaps),
+                "verdict": recorded(verdict, state),
             }
             self._evidence.append(session, "verdict", deployment.host_name, content, now())
         self._tell(deployment.rollout_id)
@@ -318,7 +340,12 @@ class Records:
                 between = HostState.AUDITING_BEFORE if state is HostState.PENDING else HostState.AUDITING_AFTER
                 _set(session, current, between, reason)
             _set(session, current, ends, reason)
-            content = {"host_id": current.host_id, "state": ends.value, "reason": reason}
+            content = {
+                "host_id": current.host_id,
+                "rollout": current.rollout_id,
+                "state": ends.value,
+                "reason": reason[:2000],
+            }
             self._evidence.append(session, "verdict", current.host_name, content, now())
         self._tell(deployment.rollout_id)
 

@@ -55,7 +55,7 @@ class RolloutService:
         rollout = Rollout(
             release_id=release.id or 0, state=RolloutState.RUNNING.value, created_at=now(), created_by=actor
         )
-        number = self._records.create(rollout, waves)
+        number = self._records.create(rollout, release.digest, waves)
         self._engine.start("deploy", number, 1)
         return number
 

@@ -14,6 +14,8 @@ from verdelta_agent.model import FAILED, OK, Digested, Row, canonical
 
 from .states import HostState
 
+RECORDED_LIMIT = 256 << 10  # bytes of a verdict that the evidence log takes whole
+
 
 class Outcome(StrEnum):
     """What became of one authorised change, or what one observed change is."""
@@ -118,6 +120,24 @@ class Verdict:
             "before_root": self.before_root,
             "after_root": self.after_root,
         }
+
+
+def concluded(verdict: Verdict, install_error: str) -> HostState:
+    """Return how a host ends: failed where the installer failed, whatever the audit shows."""
+    backed_out = verdict.state in (HostState.BACKED_OUT, HostState.BACK_OUT_FAILED)
+    return HostState.FAILED if install_error and not backed_out else verdict.state
+
+
+def recorded(verdict: Verdict, state: HostState) -> dict[str, Any]:
+    """Return a verdict as it goes into the evidence log: whole, or, where it is very large, the digest of that.
+
+    Nothing is lost: a verdict follows from the two audits, and whoever has them comes to the same document again.
+    """
+    document = {**verdict.document(), "state": state.value}
+    content = canonical(document)
+    if len(content) <= RECORDED_LIMIT:
+        return document
+    return {"state": state.value, "counts": verdict.counts(), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def verdict_of(document: Mapping[str, Any]) -> Verdict:
