@@ -144,7 +144,7 @@ def _prepare(order: Run, private: Path) -> dict[str, Any]:
     inventory = _write(private / "inventory.json", json.dumps({"all": {"hosts": hosts}}))
     variables_file = _write(private / "variables.json", json.dumps(unsafe(dict(order.variables))))
     ssh = _write(private / "ssh", SSH_WITH_LOCK, 0o700)
-    configuration = _write(private / "ansible.cfg", _configuration(private, known_hosts, ssh, order.forks))
+    configuration = _write(private / "ansible.cfg", configuration(private, known_hosts, ssh, order.forks))
     return {
         "playbook": str(order.playbook),
         "inventory": str(inventory),
@@ -153,7 +153,7 @@ def _prepare(order: Run, private: Path) -> dict[str, Any]:
     }
 
 
-def _configuration(private: Path, known_hosts: Path, ssh: Path, forks: int) -> str:
+def configuration(private: Path, known_hosts: Path, ssh: Path, forks: int) -> str:
     options = f"-o UserKnownHostsFile={known_hosts} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes"
     return f"""[defaults]
 forks = {forks}

@@ -1,0 +1,1 @@
+"""Each figure that the README quotes, with its peer, in one run."""

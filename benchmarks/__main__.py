@@ -1,0 +1,34 @@
+"""python -m benchmarks [agent] [wave]: print the figures, and the machine that they were measured on."""
+
+import os
+import platform
+import sys
+from datetime import date
+
+from tests.lab import why_not
+
+from benchmarks import agent, wave
+
+
+def main() -> None:
+    """Run the benchmarks named, or all of them."""
+    wanted = sys.argv[1:] or ["agent", "wave"]
+    print(f"{date.today()} · {machine()}")
+    if "agent" in wanted:
+        agent.run()
+    if "wave" in wanted:
+        if reason := why_not():
+            print(f"wave: not measured: {reason}")
+        else:
+            wave.run()
+
+
+def machine() -> str:
+    """Return what this machine is, in one line."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    kernel, python = platform.release(), platform.python_version()
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {kernel}, Python {python}"
+
+
+if __name__ == "__main__":
+    main()
