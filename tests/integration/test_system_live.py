@@ -240,7 +240,7 @@ def is_read_only(options: list[str]) -> bool:
 
 
 def left_out_of_mounts(mount: dict[str, Any], automounted: tuple[str, ...]) -> bool:
-    kept_out = mount["fstype"] in mounts.LEFT_OUT_KINDS or mount["target"].startswith(tuple(mounts.LEFT_OUT_BELOW))
+    kept_out = mount["fstype"] in mounts.LEFT_OUT_TYPES or mount["target"].startswith(tuple(mounts.LEFT_OUT_BELOW))
     return kept_out or (mount["fstype"] != "autofs" and mount["target"].startswith(automounted))
 
 
@@ -251,7 +251,7 @@ def same_as_findmnt(rows: dict[str, Any], told: list[dict[str, Any]]) -> None:
     assert set(mounted) == set(expected)
     for point, row in mounted.items():
         theirs = expected[point]["options"].split(",")
-        assert row["kind"] == expected[point]["fstype"]
+        assert row["fstype"] == expected[point]["fstype"]
         assert is_read_only(row["options"]) == is_read_only(theirs)
         stable = {option for option in theirs if option.partition("=")[0] not in mounts.LEFT_OUT_OPTIONS}
         assert set(row["options"]) - stable <= {f"{name}={mounts.HIDDEN}" for name in ("password", "secret")}
@@ -293,7 +293,7 @@ def test_fstab_says_what_findmnt_reads_in_it(tmp_path: Path) -> None:
     told = tool("findmnt", "--json", "--list", "--tab-file", str(tmp_path / "fstab"), "--output", columns)
     rows, malformed = mounts.parse_fstab(FSTAB)
     assert malformed == []
-    assert {key: (row["source"], row["kind"], row["options"], row["check_order"]) for key, row in rows.items()} == {
+    assert {key: (row["source"], row["fstype"], row["options"], row["check_order"]) for key, row in rows.items()} == {
         f"fstab:{entry['target']}": (
             entry["source"],
             entry["fstype"],

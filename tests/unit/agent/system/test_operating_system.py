@@ -60,7 +60,7 @@ def test_a_machine_id_stays_on_its_machine_and_clones_are_told_apart_all_the_sam
     one, other = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
     section = collect(RecordedHost({"files": {**NAME, "/etc/machine-id": one + "\n"}}), operating_system.COLLECTOR)
     assert one not in json.dumps(section)
-    assert section.rows["host"]["machine"] == machine_digest(one) != machine_digest(other)
+    assert section.rows["host"]["machine_id_digest"] == machine_digest(one) != machine_digest(other)
 
 
 @pytest.mark.parametrize("text", [None, "", "uninitialized"])

@@ -34,7 +34,7 @@ LEFT_OUT_BELOW: Mapping[str, str] = {
     "/snap/": "has the revision in its path, on a loop device with another number each start",
     "/var/lib/snapd/": "has the revision in its path, on a loop device with another number each start",
 }
-LEFT_OUT_KINDS: Mapping[str, str] = {
+LEFT_OUT_TYPES: Mapping[str, str] = {
     "nsfs": "comes and goes with a namespace",
     "tracefs": "the kernel mounts it when somebody looks below /sys/kernel/debug",
     "fusectl": "is mounted when FUSE is first used",
@@ -62,7 +62,7 @@ class Mount(NamedTuple):
     parent: str
     root: str
     point: str
-    kind: str
+    fstype: str
     source: str
     options: List[str]
 
@@ -96,25 +96,25 @@ def parse(mountinfo: str, planned: Rows) -> Rows:
 
     `planned` are the rows of fstab: what stands there is never left out for its path.
     """
-    mounts = [_mount(line) for line in mountinfo.split("\n") if line]
+    mounts = [_mount(line, number) for number, line in enumerate(mountinfo.split("\n"), 1) if line]
     by_identity = {mount.identity: mount for mount in mounts}
     kept = (mount for mount in mounts if not _comes_and_goes(mount, planned) and not _triggered(mount, by_identity))
     return {mount.point: _row(mount) for mount in kept}
 
 
-def _mount(line: str) -> Mount:
+def _mount(line: str, number: int) -> Mount:
     left, separator, right = line.partition(" - ")
     fields, described = left.split(" "), right.split(" ", 2)
     if not separator or len(fields) < 6 or len(described) < 3:
-        raise ValueError("not a line of mountinfo: %r" % line[:100])
+        raise ValueError("line %d of mountinfo is none" % number)  # not quoted: there may be a password in it
     identity, parent, _, root, point, options = fields[:6]
-    kind, source, more = described
+    fstype, source, more = described
     joined = options.split(",") + more.split(",")
-    return Mount(identity, parent, unescape(root), unescape(point), kind, unescape(source), joined)
+    return Mount(identity, parent, unescape(root), unescape(point), fstype, unescape(source), joined)
 
 
 def _comes_and_goes(mount: Mount, planned: Rows) -> bool:
-    if mount.kind in LEFT_OUT_KINDS:
+    if mount.fstype in LEFT_OUT_TYPES:
         return True
     return mount.point.startswith(tuple(LEFT_OUT_BELOW)) and "fstab:" + mount.point not in planned
 
@@ -125,7 +125,7 @@ def _triggered(mount: Mount, by_identity: Mapping[str, Mount]) -> bool:
     while mount.identity not in seen and mount.parent in by_identity:
         seen.add(mount.identity)
         mount = by_identity[mount.parent]
-        if mount.kind == "autofs":
+        if mount.fstype == "autofs":
             return True
     return False
 
@@ -133,7 +133,7 @@ def _triggered(mount: Mount, by_identity: Mapping[str, Mount]) -> bool:
 def _row(mount: Mount) -> Row:
     return {
         "source": without_password(mount.source),
-        "kind": mount.kind,
+        "fstype": mount.fstype,
         "root": mount.root,
         "options": stable_options(mount.options),
     }
@@ -175,13 +175,13 @@ def parse_fstab(text: str) -> Tuple[Rows, List[int]]:
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue
-        if len(fields) < 3 or not (fields[5:] or ["0"])[0].isdigit():
+        if len(fields) < 3 or not (fields[5:] or ["0"])[0].isdecimal():
             malformed.append(number)
             continue
-        source, point, kind = unescape(fields[0]), unescape(fields[1]), fields[2]
+        source, point, fstype = unescape(fields[0]), unescape(fields[1]), fields[2]
         key = unused("fstab:%s" % (point if point.startswith("/") else without_password(source)), rows)
         options = sorted(_shown(*pair) for pair in _named_options(fields))
-        rows[key] = {"source": without_password(source), "kind": kind, "options": options}
+        rows[key] = {"source": without_password(source), "fstype": fstype, "options": options}
         rows[key]["check_order"] = int((fields[5:] or ["0"])[0])
     return rows, malformed
 
@@ -208,7 +208,7 @@ COLLECTOR = Collector(
     deadline=5,
     fields={
         "source": "device, server:/path, or the name that was given",
-        "kind": "kind of file system",
+        "fstype": "kind of file system",
         "root": "the directory of the file system that is mounted: not / for a bind mount or a subvolume; not of fstab",
         "options": "options of the mount and of the file system, sorted; sizes of a tmpfs, addresses of servers and "
         "what belongs to a running automounter are left out, passwords hidden",

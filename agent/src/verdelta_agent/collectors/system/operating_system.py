@@ -47,7 +47,7 @@ def collect(host: Host) -> Section:
         error = "architecture: %s" % refused
     machine: Row = {
         "host_name": name,
-        "machine": machine_digest(host.read_or_none(MACHINE_ID)),
+        "machine_id_digest": machine_digest(host.read_or_none(MACHINE_ID)),
         "time_zone": time_zone(host),
         "virtualisation": virtualisation.detect(host),
     }
@@ -137,7 +137,7 @@ COLLECTOR = Collector(
         "family": "of os: debian, rhel, suse, alpine, arch or other, from ID and ID_LIKE",
         "architecture": "of os: that of the kernel, as uname -m prints it",
         "host_name": "of host: the name that the kernel has now",
-        "machine": "of host: a digest that stands for /etc/machine-id; two hosts with one are clones",
+        "machine_id_digest": "of host: a digest that stands for /etc/machine-id; two hosts with one are clones",
         "time_zone": "of host: name of the time zone; null where /etc/localtime does not tell",
         "virtualisation": "of host: container manager or hypervisor in the words of systemd-detect-virt; none",
     },

@@ -1,6 +1,7 @@
 """The addresses on which this machine serves: listening TCP sockets, and the UDP sockets of servers.
 
-Source of the format: Documentation/networking/proc_net_tcp.rst of the kernel.
+Source of the format: Documentation/networking/proc_net_tcp.rst of the kernel.  Asking by netlink would be quicker, but
+makes the kernel load tcp_diag and udp_diag: an audit must not change what it audits.
 
 UDP knows no listening.  A server's socket is one that is bound to a port and connected to nobody; but so is that of
 a client between its question and the answer.  The kernel gives clients their port from ip_local_port_range, so ports
