@@ -66,6 +66,7 @@ def test_a_bootstrapped_agent_reports_by_itself_over_tls_digests_first(ready: Co
     assert [change["key"] for change in newest["changes"]] == ["/etc/motd"]
     service = h1.ssh("systemctl start verdelta-agent.service; systemctl show -P Result verdelta-agent.service").stdout
     assert service == "success\n"
+    assert ready.json("diff", "h1") == newest  # what the hardened unit sees is what was seen over SSH
 
 
 def test_a_changed_host_key_ends_the_connection_before_anything_is_sent(ready: Controller, lab: Lab) -> None:

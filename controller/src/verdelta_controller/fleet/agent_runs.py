@@ -15,6 +15,8 @@ STATE = "/var/lib/verdelta-agent"
 UNITS = "/etc/systemd/system"
 AUDIT_TIMEOUT = 120.0
 
+# Nothing here that gives the agent a view of its own on the file system (ProtectSystem and its like do): it has to see
+# the mounts and files that everybody on the host sees.
 SERVICE = f"""[Unit]
 Description=Verdelta agent: audit this host and report
 Wants=network-online.target
@@ -26,11 +28,16 @@ ExecStart=/usr/bin/python3 -ISE {PROGRAM} report
 Nice=10
 IOSchedulingClass=idle
 MemoryMax=256M
+UMask=0077
 NoNewPrivileges=yes
-ProtectSystem=strict
-ReadWritePaths={STATE}
-ProtectHome=read-only
-PrivateTmp=no
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
 """
 
 TIMER = """[Unit]
