@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from verdelta_agent.delta import Delta
+from verdelta_agent.model import OK
 
 from ..access.http import Audits, Reads
 from ..fleet.service import FleetService
@@ -70,6 +71,7 @@ class DeltaView(BaseModel):
     after: str = Field(examples=["c1aa90e2…"])
     changes: list[ChangeView]
     unknown: list[str] = Field(description="sections that could not be compared")
+    partial: list[str] = Field(description="sections that were compared, of which one side was read in part only")
     sections: int = Field(description="sections of the later snapshot", examples=[19])
 
 
@@ -89,7 +91,7 @@ def audit(name: str, actor: Audits, fleet: Fleet, inventory: Inventory, auditor:
     snapshot = auditor.audit(host).snapshot
     if snapshot is None:
         raise NotFound(f"{name}: the audit did not bring every section")
-    delta = None if known is None else delta_view(inventory.compare(known, snapshot), snapshot)
+    delta = None if known is None else delta_view(inventory.compare(known, snapshot), known, snapshot)
     return AuditView(host=name, snapshot=snapshot_view(snapshot), delta=delta)
 
 
@@ -137,7 +139,7 @@ def show_delta(
         raise NotFound(f"{name} has been in one state since its first audit: there is nothing to compare")
     old = _of(host.id, inventory.snapshot(before)) if before is not None else states[1]
     new = _of(host.id, inventory.snapshot(after)) if after is not None else states[0]
-    return delta_view(inventory.compare(old, new), new)
+    return delta_view(inventory.compare(old, new), old, new)
 
 
 def _of(host_id: str, snapshot: Snapshot) -> Snapshot:
@@ -163,8 +165,9 @@ def snapshot_view(snapshot: Snapshot) -> SnapshotView:
     )
 
 
-def delta_view(delta: Delta, after: Snapshot) -> DeltaView:
-    """Return a delta as it is shown."""
+def delta_view(delta: Delta, before: Snapshot, after: Snapshot) -> DeltaView:
+    """Return the delta of two snapshots as it is shown, with all that it does not show."""
+    sections = [*before.sections.items(), *after.sections.items()]
     return DeltaView(
         before=delta.before,
         after=delta.after,
@@ -172,5 +175,6 @@ def delta_view(delta: Delta, after: Snapshot) -> DeltaView:
             ChangeView(section=c.section, key=c.key, op=c.op, before=c.before, after=c.after) for c in delta.changes
         ],
         unknown=delta.unknown,
+        partial=sorted({name for name, (status, _, error) in sections if status == OK and error} - set(delta.unknown)),
         sections=len(after.sections),
     )
