@@ -144,12 +144,12 @@ def _prepare(order: Run, private: Path) -> dict[str, Any]:
     inventory = _write(private / "inventory.json", json.dumps({"all": {"hosts": hosts}}))
     variables_file = _write(private / "variables.json", json.dumps(unsafe(dict(order.variables))))
     ssh = _write(private / "ssh", SSH_WITH_LOCK, 0o700)
-    configuration = _write(private / "ansible.cfg", configuration(private, known_hosts, ssh, order.forks))
+    settings = _write(private / "ansible.cfg", configuration(private, known_hosts, ssh, order.forks))
     return {
         "playbook": str(order.playbook),
         "inventory": str(inventory),
         "cmdline": f"-e @{variables_file}",
-        "envvars": {"ANSIBLE_CONFIG": str(configuration), "ANSIBLE_HOME": str(private / "home"), "PATH": _path()},
+        "envvars": {"ANSIBLE_CONFIG": str(settings), "ANSIBLE_HOME": str(private / "home"), "PATH": _path()},
     }
 
 
