@@ -13,7 +13,7 @@ from ..foundation.states import IllegalTransition
 from ..library.service import LibraryService
 from . import rules
 from .manifest import Manifest, digest_of, load_manifest
-from .playbooks import is_shipped
+from .playbooks import files_named
 from .rules import ReleaseState
 from .tables import Release
 
@@ -177,15 +177,3 @@ def _check_files(manifest: Manifest, files: Mapping[str, str], library: LibraryS
         if path not in wanted:
             raise InvalidInput(f"{path}: the manifest does not name it")
         library.artifact(digest)  # raises NotFound
-
-
-def files_named(manifest: Manifest) -> dict[str, str | None]:
-    """Return the files of the release folder that a manifest names, each with the SHA-256 that it asks for, if any.
-
-    A playbook that is not shipped with Verdelta is one of them.
-    """
-    found: dict[str, str | None] = {c.artifact: c.sha256 for c in manifest.components if c.artifact}
-    for step in (manifest.install, manifest.back_out):
-        if step is not None and not is_shipped(step.playbook):
-            found.setdefault(step.playbook, None)
-    return found
