@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 from ..foundation.database import Json, UtcDateTime
@@ -45,7 +46,7 @@ class AgentKey(SQLModel, table=True):
     public_key: str
     key_id: str = Field(unique=True)  # two hosts with one key are refused when the second one enrols
     enrolled_at: datetime = Field(sa_type=UtcDateTime)
-    last_sequence: int
+    last_sequence: int = Field(sa_type=BigInteger)
     last_digest: str
     forked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

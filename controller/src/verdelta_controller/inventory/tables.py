@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 from ..foundation.database import Json, UtcDateTime
@@ -25,7 +26,7 @@ class StoredEnvelope(SQLModel, table=True):
     digest: str = Field(primary_key=True)
     host_id: str = Field(foreign_key="host.id", index=True)
     epoch: int
-    sequence: int
+    sequence: int = Field(sa_type=BigInteger)
     kind: str
     received_at: datetime = Field(sa_type=UtcDateTime)
     data: bytes

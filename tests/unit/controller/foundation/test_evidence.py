@@ -263,7 +263,7 @@ def test_a_changed_log_is_noticed_at_the_first_entry_that_does_not_hold(
     monkeypatch.setattr(evidence_check, "PAGE", 8)
     _fill(database, 21)
     index, statement = TAMPERED[what]
-    kind = "BLOB" if database.url.startswith("sqlite") else "BYTEA"
+    kind = "BLOB" if database.engine.dialect.name == "sqlite" else "BYTEA"
     _change(database, statement.replace("{bytes}", kind).replace("{index}", '"index"').replace(":5", r"\:5"))
     with pytest.raises(LogBroken) as caught:
         _verify(database)

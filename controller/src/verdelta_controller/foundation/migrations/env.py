@@ -4,11 +4,11 @@ Whoever compares tables with models (`scripts/new-migration`, a test) imports `v
 knows every feature's tables.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlalchemy import Connection
-from sqlmodel import SQLModel
+from sqlmodel import AutoString, SQLModel
 
 from verdelta_controller.foundation.database import Json, UtcDateTime
 
@@ -18,12 +18,14 @@ def _ours(thing: Any, name: str | None, kind: str, reflected: bool, other: Any) 
     return kind != "table" or name in SQLModel.metadata.tables
 
 
-def _render(kind: str, thing: Any, context: Any) -> str | bool:
-    """Write our own column types by their names, which script.py.mako imports."""
+def _render(kind: str, thing: Any, context: Any) -> str | Literal[False]:
+    """Write our own column types by their names, which script.py.mako imports, and SQLModel's text as what it is."""
     if kind != "type":
         return False
     if isinstance(thing, UtcDateTime):
         return "UtcDateTime()"
+    if isinstance(thing, AutoString):
+        return "sa.String()"
     return "Json" if thing is Json else False
 
 

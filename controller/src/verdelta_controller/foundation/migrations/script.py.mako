@@ -1,7 +1,6 @@
 """${message}"""
 
 import sqlalchemy as sa
-import sqlmodel
 from alembic import op
 
 from verdelta_controller.foundation.database import Json, UtcDateTime
