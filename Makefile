@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-SOURCES := agent controller tests scripts benchmarks
+SOURCES := agent controller inventory tests scripts benchmarks
 
 .PHONY: help demo test check soak bench pyz format clean
 
