@@ -165,6 +165,12 @@ class Expectation(Strict):
         examples=[{"id": "debian", "version_id": {"at_least": "12"}}],
     )
 
+    @field_validator("after", "on", mode="after")
+    @classmethod
+    def _in_one_order(cls, fields: Any) -> Any:
+        """A verdict words fields in the order that they have here, and no database has to keep its author's."""
+        return dict(sorted(fields.items())) if isinstance(fields, dict) else fields
+
     @model_validator(mode="after")
     def _ranges_can_be_compared(self) -> Self:
         after = self.after if isinstance(self.after, dict) else {}
