@@ -192,6 +192,11 @@ class SigningKey:
         return f"SigningKey({self.key_id})"
 
 
+def audience_of(public_key: bytes) -> str:
+    """Return how agents name the controller that has this key: messages for another one are refused."""
+    return hashlib.sha256(public_key).hexdigest()[:32]
+
+
 def open_statement(envelope: bytes, public_key: bytes) -> Statement:
     """Return the statement in a DSSE envelope with one signature, made with `public_key`.  Raises BadSignature."""
     try:
