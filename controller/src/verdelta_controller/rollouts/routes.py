@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,7 @@ from ..access.http import Deploys, Reads
 from ..fleet.service import FleetService
 from ..foundation.errors import InvalidInput
 from ..foundation.events import EventBus
+from .bundle_export import Exporter
 from .service import RolloutService
 from .states import RolloutState
 
@@ -35,9 +36,15 @@ def _events(request: Request) -> EventBus:
     return bus
 
 
+def _exporter(request: Request) -> Exporter:
+    exporter: Exporter = request.app.state.services.exporter
+    return exporter
+
+
 Rollouts = Annotated[RolloutService, Depends(_service)]
 Fleet = Annotated[FleetService, Depends(_fleet)]
 Events = Annotated[EventBus, Depends(_events)]
+Exporters = Annotated[Exporter, Depends(_exporter)]
 
 
 class RolloutOrder(BaseModel):
@@ -162,6 +169,17 @@ def back_out(rollout_id: int, order: BackOutOrder, actor: Deploys, rollouts: Rol
     """Take hosts back to what they were before the roll-out."""
     rollouts.back_out(rollout_id, order.hosts, actor.name)
     return RolloutView(**rollouts.view(rollout_id))
+
+
+@router.get(
+    "/rollouts/{rollout_id}/evidence",
+    response_class=Response,
+    responses={200: {"content": {"application/json": {}}, "description": "docs/reference/evidence.md"}},
+)
+def export(rollout_id: int, actor: Reads, exporter: Exporters) -> Response:
+    """Return all that proves a roll-out, as one file that `verdelta verify` checks without this controller."""
+    name = f'attachment; filename="rollout-{rollout_id}.evidence.json"'
+    return Response(exporter.export(rollout_id), headers={"Content-Disposition": name}, media_type="application/json")
 
 
 @router.get("/rollouts/{rollout_id}/events", response_class=EventSourceResponse)
