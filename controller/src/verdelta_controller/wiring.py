@@ -32,6 +32,7 @@ from .rollouts.conductor import Conductor
 from .rollouts.engine import DbosEngine, Engine
 from .rollouts.installers.push import PushInstaller
 from .rollouts.judging import os_row
+from .rollouts.overview import Overview
 from .rollouts.progress import Progress
 from .rollouts.records import Records
 from .rollouts.service import RolloutService
@@ -61,6 +62,7 @@ class Services:
     library: LibraryService
     releases: ReleaseService
     rollouts: RolloutService
+    overview: Overview
     engine: Engine
 
 
@@ -111,6 +113,7 @@ def build(settings: Settings) -> Services:
         library=library,
         releases=releases,
         rollouts=RolloutService(records, fleet, releases, engine, progress),
+        overview=Overview(database, releases),
         engine=engine,
     )
 

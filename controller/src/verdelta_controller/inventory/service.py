@@ -1,9 +1,10 @@
 """Take messages in, keep what is new in them, and answer what a host looks like and looked like."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert
 from sqlmodel import Session, col, select
 
 from verdelta_agent import delta, model, wire
@@ -33,6 +34,13 @@ class TakenIn(NamedTuple):
     unknown: list[str]  # sections whose rows the controller lacks
     known: dict[str, str]  # of those: the digest of the state it has, as a base for patches
     install_idle: bool | None
+
+
+class LastAudit(NamedTuple):
+    """When a host was last audited, and what of it could be read."""
+
+    confirmed_at: datetime
+    sections: Mapping[str, model.Digested]
 
 
 class InventoryService:
@@ -193,15 +201,23 @@ class InventoryService:
             raise NotFound(f"there is no snapshot {snapshot_id}")
         return found
 
-    def snapshots(self, host_id: str, limit: int = 50) -> list[Snapshot]:
-        """Return the states that a host was in, the newest first."""
+    def snapshots(self, host_id: str, limit: int = 50, before: int | None = None) -> list[Snapshot]:
+        """Return the states that a host was in, or those before a certain one, the newest first."""
+        newest = select(Snapshot).where(Snapshot.host_id == host_id).order_by(col(Snapshot.id).desc())
+        if before is not None:
+            newest = newest.where(col(Snapshot.id) < before)
         with self._database.reading() as session:
-            newest = select(Snapshot).where(Snapshot.host_id == host_id).order_by(col(Snapshot.id).desc())
             return list(session.exec(newest.limit(limit)))
 
-    def last_audits(self, host_ids: Iterable[str]) -> dict[str, Snapshot]:
-        """Return the last known state of each host that has one."""
-        return {host_id: found for host_id in host_ids if (found := self.last_known(host_id)) is not None}
+    def last_audits(self, host_ids: Collection[str]) -> dict[str, LastAudit]:
+        """Return when each host was last audited and what could not be read; those never audited are left out."""
+        newest = select(func.max(Snapshot.id)).where(col(Snapshot.host_id).in_(host_ids)).group_by(Snapshot.host_id)
+        wanted = select(Snapshot.host_id, Snapshot.confirmed_at, Snapshot.sections).where(col(Snapshot.id).in_(newest))
+        with self._database.reading() as session:
+            return {
+                host_id: LastAudit(confirmed_at, {name: model.Digested(*section) for name, section in sections.items()})
+                for host_id, confirmed_at, sections in session.exec(wanted)
+            }
 
     def sections_of(self, snapshot: Snapshot, names: Sequence[str] | None = None) -> model.Sections:
         """Return the sections of a snapshot with their rows, all or those named."""

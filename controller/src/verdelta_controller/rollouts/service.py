@@ -120,6 +120,11 @@ class RolloutService:
         """Return every roll-out in one line, the newest first."""
         return [summary_view(rollout, self._releases.by_id(rollout.release_id)) for rollout in self._records.rollouts()]
 
+    def summary(self, rollout_id: int) -> dict[str, Any]:
+        """Return one roll-out in one line.  Raises NotFound."""
+        rollout = self._records.rollout(rollout_id)
+        return summary_view(rollout, self._releases.by_id(rollout.release_id))
+
     def deployment(self, rollout_id: int, host_name: str) -> Deployment:
         """Return one host of a roll-out.  Raises NotFound."""
         return self._chosen(rollout_id, [host_name])[0]
@@ -131,13 +136,9 @@ class RolloutService:
     def history_of(self, host: Host) -> list[dict[str, Any]]:
         """Return what was deployed to a host, the newest first."""
         return [
-            {**host_view(deployment), "rollout": self._summary(deployment.rollout_id)}
+            {**host_view(deployment), "rollout": self.summary(deployment.rollout_id)}
             for deployment in self._records.deployments_on(host.id)
         ]
-
-    def _summary(self, rollout_id: int) -> dict[str, Any]:
-        rollout = self._records.rollout(rollout_id)
-        return summary_view(rollout, self._releases.by_id(rollout.release_id))
 
     def _chosen(self, rollout_id: int, names: Sequence[str]) -> list[Deployment]:
         self._records.rollout(rollout_id)
