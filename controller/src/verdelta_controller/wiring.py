@@ -1,8 +1,8 @@
 """Put the parts together: the one place that knows every feature."""
 
-import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from .foundation.errors import InvalidInput, NotFound
 from .foundation.events import EventBus
 from .foundation.evidence import EvidenceLog
 from .foundation.settings import Settings
-from .foundation.signing import SigningKey, Vault
+from .foundation.signing import SigningKey, Vault, audience_of
 from .inventory.auditing import Auditor
 from .inventory.service import InventoryService
 from .inventory.tables import SectionContent, Snapshot, StoredEnvelope
@@ -28,12 +28,14 @@ from .library.store import ArtifactStore
 from .library.tables import Artifact
 from .releases.service import ReleaseService
 from .releases.tables import Release
+from .rollouts.bundle_export import Exporter
 from .rollouts.conductor import Conductor
 from .rollouts.engine import DbosEngine, Engine
 from .rollouts.installers.push import PushInstaller
 from .rollouts.judging import os_row
 from .rollouts.overview import Overview
 from .rollouts.progress import Progress
+from .rollouts.proofs import Proofs
 from .rollouts.records import Records
 from .rollouts.service import RolloutService
 from .rollouts.tables import Deployment, Intent, Rollout, Wave
@@ -63,6 +65,8 @@ class Services:
     releases: ReleaseService
     rollouts: RolloutService
     overview: Overview
+    exporter: Exporter
+    proofs: Proofs
     engine: Engine
 
 
@@ -78,6 +82,16 @@ def initialise(settings: Settings) -> None:
     database.close()
 
 
+@contextmanager
+def local_access(settings: Settings) -> Iterator[AccessService]:
+    """Yield the tokens of a controller that need not run, to whoever may read its state.  Raises as `build`."""
+    signing_key, database = SigningKey.load(settings.state / "signing.key"), Database(settings.database_url)
+    try:
+        yield AccessService(database, _evidence_of(signing_key))
+    finally:
+        database.close()
+
+
 def build(settings: Settings) -> Services:
     """Return the services on an initialised state directory.  Raises NotFound, InvalidInput (newer database)."""
     state = settings.state
@@ -86,8 +100,8 @@ def build(settings: Settings) -> Services:
     database = Database(settings.database_url)
     database.migrate()
     signing_key, vault = SigningKey.load(state / "signing.key"), Vault.load(state / "vault.key")
-    audience = hashlib.sha256(signing_key.public_key).hexdigest()[:32]
-    evidence, events = EvidenceLog(signing_key, f"verdelta/{audience}"), EventBus()
+    audience = audience_of(signing_key.public_key)
+    evidence, events = _evidence_of(signing_key), EventBus()
     fleet = FleetService(database, evidence, vault, audience)
     inventory = InventoryService(database, fleet, evidence, settings.envelope_limit)
     auditor = Auditor(fleet, inventory)
@@ -105,7 +119,7 @@ def build(settings: Settings) -> Services:
         evidence=evidence,
         signing_key=signing_key,
         events=events,
-        access=AccessService(database),
+        access=AccessService(database, evidence),
         fleet=fleet,
         bootstrap=Bootstrap(fleet, settings.url, state / "ca.pem"),
         inventory=inventory,
@@ -114,8 +128,14 @@ def build(settings: Settings) -> Services:
         releases=releases,
         rollouts=RolloutService(records, fleet, releases, engine, progress),
         overview=Overview(database, releases),
+        exporter=Exporter(database, evidence, inventory, releases, records, signing_key),
+        proofs=Proofs(database, evidence),
         engine=engine,
     )
+
+
+def _evidence_of(signing_key: SigningKey) -> EvidenceLog:
+    return EvidenceLog(signing_key, f"verdelta/{audience_of(signing_key.public_key)}")
 
 
 def scratch(state: Path, audience: str) -> Path:

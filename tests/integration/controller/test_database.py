@@ -95,12 +95,12 @@ def test_migrating_again_changes_nothing(database):
 
 def test_of_several_controllers_that_begin_at_once_on_an_empty_database_all_find_it_migrated(database_url):
     databases = [Database(database_url) for _ in range(4)]
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
 
     def migrate(database: Database) -> None:
         try:
             database.migrate()
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test names it
             failures.append(error)
 
     threads = [threading.Thread(target=migrate, args=(database,)) for database in databases]
@@ -172,6 +172,11 @@ def test_a_moment_comes_back_as_the_same_moment_in_utc(database):
 
 # -- transactions
 
+READ = {
+    "sqlite": text("SELECT value FROM counter"),
+    "postgresql": text("SELECT value FROM counter FOR UPDATE"),
+}
+
 
 def test_a_transaction_that_fails_leaves_nothing(database):
     with pytest.raises(ZeroDivisionError), database.transaction() as session:
@@ -188,16 +193,15 @@ def test_writers_wait_for_each_other_instead_of_failing(database):
     with database.transaction() as session:
         session.execute(text("CREATE TABLE counter (value INTEGER)"))
         session.execute(text("INSERT INTO counter VALUES (0)"))
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
 
     def write() -> None:
         try:
             for _ in range(each):
                 with database.transaction() as session:
-                    lock = "" if database.engine.dialect.name == "sqlite" else " FOR UPDATE"
-                    (value,) = session.execute(text(f"SELECT value FROM counter{lock}")).one()
+                    (value,) = session.execute(READ[database.engine.dialect.name]).one()
                     session.execute(text("UPDATE counter SET value = :value"), {"value": value + 1})
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test names it
             failures.append(error)
 
     threads = [threading.Thread(target=write) for _ in range(writers)]
@@ -213,17 +217,18 @@ def test_writers_wait_for_each_other_instead_of_failing(database):
 def test_another_process_that_writes_is_waited_for(tmp_path):
     database = Database(f"sqlite:///{tmp_path / 'shared.sqlite'}")
     database.migrate()
-    program = f"""
+    program = """
         import sys, time
         from sqlalchemy import text
         from verdelta_controller.foundation.database import Database
-        database = Database("sqlite:///{tmp_path / "shared.sqlite"}")
+        database = Database(sys.argv[1])
         with database.transaction() as session:
             session.execute(text("UPDATE alembic_version SET version_num = version_num"))
             print("writing", flush=True)
             time.sleep(0.5)
         """
-    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE) as other:
+    command = [sys.executable, "-c", textwrap.dedent(program), f"sqlite:///{tmp_path / 'shared.sqlite'}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline() == b"writing\n"
         with database.transaction() as session:
             session.add(a_token("second"))

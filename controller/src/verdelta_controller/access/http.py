@@ -1,10 +1,11 @@
-"""How a route says what it demands: `actor: Reader`-like parameters made by `demands`, or `public(why)`.
+"""How a route says what it demands: by a parameter such as `actor: Reads`, made by `demands`, or by `public(why)`.
 
+A plain route, which has no such parameters, says by `open_to_all(why)` that it checks by itself.
 The application refuses to start when a route says neither (`undeclared`).
 """
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
@@ -15,18 +16,35 @@ from .service import AccessService
 
 COOKIE = "verdelta_session"
 
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
 
 def public(why: str) -> dict[str, str]:
     """Return the `openapi_extra` of a route that anyone may call, with the reason."""
     return {"x-public": why}
 
 
+def open_to_all(why: str) -> Callable[[Endpoint], Endpoint]:
+    """Mark the endpoint of a plain route that anyone may call, with the reason."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.open_to_all = why  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
+def bearer(request: Request) -> str:
+    """Return the token that a request carries, or "" when it carries none."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
 def identify(request: Request) -> Actor:
     """Return who is asking, by bearer token or page session.  Raises NotAuthenticated."""
     access: AccessService = request.app.state.services.access
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and secret:
-        return access.actor_of_token(secret.strip())
+    if secret := bearer(request):
+        return access.actor_of_token(secret)
     cookie = request.cookies.get(COOKIE)
     if cookie and request.method in ("GET", "HEAD"):  # a cookie changes nothing: no forged request from another page
         return access.actor_of_session(cookie)
@@ -37,7 +55,7 @@ def demands(permission: Permission) -> Any:
     """Return the dependency that lets only those in who have the permission, and yields the actor."""
 
     def check(request: Request) -> Actor:
-        actor = identify(request)
+        request.state.actor = actor = identify(request)
         require(actor, permission)
         return actor
 
@@ -46,18 +64,20 @@ def demands(permission: Permission) -> Any:
 
 
 def undeclared(routes: Iterable[Any]) -> list[str]:
-    """Return the routes that neither demand a permission nor are marked public.
+    """Return the routes, of any kind and in every router among them, that say neither what they demand nor `public`."""
+    found: list[str] = []
+    for route in routes:
+        inner = getattr(route, "original_router", None)  # a router that was included is one route to its application
+        if inner is not None:
+            found += undeclared(inner.routes)
+        elif not _declared(route):
+            found.append(f"{sorted(getattr(route, 'methods', None) or ())} {getattr(route, 'path', route)}")
+    return found
 
-    Give the routes of every router: an application lists a router that it includes as one thing, not its routes.
-    """
-    return [
-        f"{sorted(route.methods or ())} {route.path}"
-        for route in routes
-        if isinstance(route, APIRoute) and not _declared(route)
-    ]
 
-
-def _declared(route: APIRoute) -> bool:
+def _declared(route: Any) -> bool:
+    if not isinstance(route, APIRoute):
+        return bool(getattr(getattr(route, "endpoint", None), "open_to_all", ""))
     calls: list[Callable[..., Any] | None] = [dependency.call for dependency in route.dependant.dependencies]
     return any(hasattr(call, "permission") for call in calls) or bool((route.openapi_extra or {}).get("x-public"))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from .http import ManagesAccess, Reads
+from .http import ManagesAccess, Reads, bearer
 from .rules import Role
 from .service import AccessService
 from .tables import ApiToken
@@ -49,14 +49,14 @@ class TokenMade(BaseModel):
 
     name: str = Field(examples=["ci"])
     role: str = Field(examples=["deployment-staff"])
-    secret: str = Field(examples=["vdt_0f3a…"])
+    secret: str = Field(repr=False, examples=["vdt_0f3a…"])
     expires_at: datetime
 
 
 class Link(BaseModel):
     """A path that opens the pages for whoever opens it first."""
 
-    path: str = Field(examples=["/login?link=4be1…"])
+    path: str = Field(repr=False, examples=["/login?link=4be1…"])
 
 
 class Self(BaseModel):
@@ -81,21 +81,20 @@ def list_tokens(actor: ManagesAccess, access: Access) -> list[TokenView]:
 @router.post("/tokens", status_code=201)
 def create_token(order: TokenOrder, actor: ManagesAccess, access: Access) -> TokenMade:
     """Make a token."""
-    made = access.create_token(order.name, order.role, order.days)
+    made = access.create_token(order.name, order.role, order.days, actor.name)
     return TokenMade(name=made.name, role=made.role.value, secret=made.secret, expires_at=made.expires_at)
 
 
 @router.delete("/tokens/{name}", status_code=204)
 def revoke_token(name: str, actor: ManagesAccess, access: Access) -> None:
     """End a token and its page sessions."""
-    access.revoke_token(name)
+    access.revoke_token(name, actor.name)
 
 
 @router.post("/page-links", status_code=201)
 def create_link(request: Request, actor: Reads, access: Access) -> Link:
     """Return a link that opens the pages in a browser, once, within a quarter of an hour."""
-    secret = request.headers["authorization"].partition(" ")[2].strip()
-    return Link(path=f"/login?link={access.create_link(secret)}")
+    return Link(path=f"/login?link={access.create_link(bearer(request))}")
 
 
 def _view(token: ApiToken) -> TokenView:

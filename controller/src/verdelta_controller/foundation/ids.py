@@ -19,7 +19,7 @@ def new_secret() -> str:
 
 def digest_of_secret(secret: str) -> str:
     """Return what is stored of a secret.  A random secret of 256 bits needs no salt and no slow hash."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_name(text: str) -> bool:
