@@ -1,8 +1,7 @@
 """Put the parts together: the one place that knows every feature."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,16 +81,6 @@ def initialise(settings: Settings) -> None:
     database.close()
 
 
-@contextmanager
-def local_access(settings: Settings) -> Iterator[AccessService]:
-    """Yield the tokens of a controller that need not run, to whoever may read its state.  Raises as `build`."""
-    signing_key, database = SigningKey.load(settings.state / "signing.key"), Database(settings.database_url)
-    try:
-        yield AccessService(database, _evidence_of(signing_key))
-    finally:
-        database.close()
-
-
 def build(settings: Settings) -> Services:
     """Return the services on an initialised state directory.  Raises NotFound, InvalidInput (newer database)."""
     state = settings.state
@@ -101,7 +90,7 @@ def build(settings: Settings) -> Services:
     database.migrate()
     signing_key, vault = SigningKey.load(state / "signing.key"), Vault.load(state / "vault.key")
     audience = audience_of(signing_key.public_key)
-    evidence, events = _evidence_of(signing_key), EventBus()
+    evidence, events = EvidenceLog(signing_key, f"verdelta/{audience}"), EventBus()
     fleet = FleetService(database, evidence, vault, audience)
     inventory = InventoryService(database, fleet, evidence, settings.envelope_limit)
     auditor = Auditor(fleet, inventory)
@@ -132,10 +121,6 @@ def build(settings: Settings) -> Services:
         proofs=Proofs(database, evidence),
         engine=engine,
     )
-
-
-def _evidence_of(signing_key: SigningKey) -> EvidenceLog:
-    return EvidenceLog(signing_key, f"verdelta/{audience_of(signing_key.public_key)}")
 
 
 def scratch(state: Path, audience: str) -> Path:
