@@ -23,7 +23,7 @@ LABAPP_CHANGES = """
   - {{section: software.rpm, key: "labapp.*", after: {{version: "{version}-1"}}, on: {{family: rhel}}}}
   - {{section: software.rpm, key: "liblab.*", after: {{version: "1.0-1"}}, on: {{family: rhel}}}}
   - {{section: system.units, key: labapp.service, after: {{enabled: enabled}}}}
-  - {{section: system.files, key: /etc/labapp.conf, after: {{kind: file}}}}
+  - {{section: system.files, key: /etc/labapp.conf, after: {{kind: file, digest: any}}}}
   - {{section: system.files, key: /etc/systemd/system/multi-user.target.wants/labapp.service, after: {{kind: symlink}}}}
 """
 
@@ -43,14 +43,23 @@ class Controller:
     @property
     def environment(self) -> list[str]:
         """The settings of this controller and its client, for env(1)."""
-        return ["env", f"VERDELTA_STATE={self.state}", f"VERDELTA_PROFILE={self.profile}", "NO_COLOR=1", "COLUMNS=140"]
+        settings = {
+            "VERDELTA_STATE": self.state,
+            "VERDELTA_PROFILE": self.profile,
+            "VERDELTA_LISTEN": self._lab.gateway,
+            "VERDELTA_PORT": PORT,
+            "VERDELTA_URL": self.url,
+            "NO_COLOR": 1,
+            "COLUMNS": 140,
+        }
+        return ["env", *(f"{name}={value}" for name, value in settings.items())]
 
     def start(self) -> None:
         """Start the controller and wait until it answers."""
-        self.run("init", "--state", str(self.state), "--url", self.url)
-        serve = [*COMMAND, "serve", "--listen", self._lab.gateway, "--port", str(PORT), "--url", self.url]
+        self._log.touch()
+        self.run("init")
         with self._log.open("ab") as log:
-            self._process = self._lab.popen([*self.environment, *serve], stdout=log, stderr=log)
+            self._process = self._lab.popen([*self.environment, *COMMAND, "serve"], stdout=log, stderr=log)
         deadline = time.monotonic() + 60
         while self.run("token", "list", check=False).returncode != 0:
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -152,7 +161,7 @@ def package_release(name: str, version: str, changes: str, back_to: str | None =
     back_out = (
         f'{{playbook: install_packages.yml, with: {{version: "{back_to}"}}}}'
         if back_to
-        else "{playbook: remove_packages.yml, with: {also: [liblab]}}"
+        else f"{{playbook: remove_packages.yml, with: {{also: {['liblab'] if name == 'labapp' else []}}}}}"
     )
     head = f"""\
         release: {name}
