@@ -109,7 +109,8 @@ def _named(session: Session, host: str, wanted: Sequence[str]) -> list[str]:
     known = sorted(states[0]["sections"]) if states else []
     for name in wanted:
         if known and not any(_is_in(section, name) for section in known):
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            names = [*known, *{section.partition(".")[0] for section in known}]
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
             mend = f"did you mean {near[0]}?" if near else f"It has {', '.join(known)}."
             raise InvalidInput(f"{host} has no section {name!r}", mend=mend)
     return [section for section in known if any(_is_in(section, name) for name in wanted)]

@@ -19,7 +19,10 @@ Document = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 # The fields that say most about a row come first; the rest follow by name.
-LEADING = ("version", "state", "enabled", "active", "uid", "gid", "shell", "home", "members", "sha256", "mode", "owner")
+LEADING = (
+    *("version", "state", "enabled", "active", "kind", "mode", "digest", "sha256"),
+    *("uid", "shell", "gid", "home", "members"),
+)
 FIELDS_SHOWN = 4  # of a row that was added or removed; wide shows all
 ACCEPTABLE = ("matched", "waived")
 _DIGEST = re.compile(r"[0-9a-f]{32,}")
@@ -107,8 +110,8 @@ def moved(before: object, after: object, wide: bool = False) -> str:
     old, new = _value(before, True), _value(after, True)
     if wide:
         return f"{old} → {new}"
-    if _DIGEST.fullmatch(old) and _DIGEST.fullmatch(new) and old[:12] != new[:12]:
-        return f"{old[:12]}… → {new[:12]}…"
+    if _short(old) != _short(new):
+        old, new = _short(old), _short(new)
     if len(old) > 40 or len(new) > 40:
         shared = max(_shared_start(old, new) - 10, 0)
         if shared > 10:
@@ -134,14 +137,23 @@ def _value(value: object, wide: bool) -> str:
 
 
 def _whole(row: Row, wide: bool) -> str:
-    names = [name for name in _ordered(row) if wide or row[name] not in (None, "", [])]
+    names = [name for name in _ordered(row) if wide or _says_something(row[name])]
     shown = names if wide else names[:FIELDS_SHOWN]
-    said = [f"{plain(name)} {_short(value_text(row[name], wide), wide)}" for name in shown]
+    said = [f"{plain(name)} {_of_whole(row[name], wide)}" for name in shown]
     return ", ".join([*said, "…"] if len(names) > len(shown) else said)
 
 
-def _short(text: str, wide: bool) -> str:
-    return f"{text[:12]}…" if not wide and _DIGEST.fullmatch(text) else text
+def _says_something(value: object) -> bool:
+    return not (value is None or value is False or value == "" or value == [])
+
+
+def _of_whole(value: object, wide: bool) -> str:
+    return value_text(value, True) if wide else cut(_short(value_text(value, True)), 60)
+
+
+def _short(text: str) -> str:
+    """Return a digest by its first digits, and any other text as it is."""
+    return f"{text[:12]}…" if _DIGEST.fullmatch(text) else text
 
 
 def _ordered(row: Row) -> list[str]:
@@ -175,7 +187,7 @@ def _widths(entries: Sequence[Entry], width: int, wide: bool) -> _Widths:
     detail = max(cell_len(line) for entry in entries for line in _details(entry, field))
     if not wide:
         room = max(width - 6 - (outcome + 2 if outcome else 0), 20)  # the marks, and two spaces between columns
-        key = min(key, room * 2 // 5)
+        key = min(key, room // 2)
         detail = min(detail, room - key)
     return _Widths(key, field, detail, outcome)
 

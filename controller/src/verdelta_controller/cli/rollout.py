@@ -177,7 +177,7 @@ def _host(found: Mapping[str, Any], compared: Mapping[str, Any] | None, number: 
     facts = [
         ("host", f"{name}, wave {found['wave']} of roll-out {number}"),
         ("state", sign),
-        ("why", Text(plain_lines(found["reason"]))),
+        ("why", Text(plain_lines(found["reason"].removeprefix(f"{found['host']}: ")))),
         ("installer", Text(plain_lines(found["install_error"]))),
         ("installed", moment(found["installed_at"])),
         ("concluded", moment(found["concluded_at"])),

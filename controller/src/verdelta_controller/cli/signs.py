@@ -73,8 +73,8 @@ RELEASES: dict[str, Sign] = {
 }
 OUTCOMES: dict[str, Sign] = {
     "matched": Sign(" ", "matched", GOOD),
-    "missing": Sign("!", "missing", BAD),
     "unexpected": Sign("!", "unexpected", BAD),
+    "missing": Sign("!", "missing", BAD),
     "drift": Sign("!", "drift", UNSURE),
     "waived": Sign(" ", "waived", UNSURE),
 }

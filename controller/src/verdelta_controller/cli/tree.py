@@ -47,12 +47,13 @@ def outlook(view: Document) -> list[Text]:
         return []
     sign = sign_of(ROLLOUTS, state)
     head = Text.assemble((f"{sign.sign} {sign.word}: ", sign.style), _why(view))
-    if state not in ("suspended",):
+    if state != "suspended":
         return [head]
     first = next((host["host"] for host in _hosts(view) if host["state"] in NOT_PROVED), "")
-    commands = [
-        (f"verdelta rollout show {number} {plain(first)}".rstrip(), "what is not as released there, item by item"),
-        (f"verdelta rollout resume {number}", "audit again, retry what failed, and go on"),
+    commands = [(f"verdelta rollout show {number} {plain(first)}".rstrip(), "what is not as released there")]
+    if any(wave["state"] == "paused" for wave in view["waves"]):
+        commands.append((f"verdelta rollout resume {number}", "audit again, retry what failed, and go on"))
+    commands += [
         (f"verdelta rollout back-out {number}", "take its hosts back to what they were"),
         (f"verdelta rollout cancel {number}", "leave it at this"),
     ]
