@@ -5,10 +5,9 @@ from fastapi import APIRouter
 from tests.support.web import a_controller
 
 from verdelta_controller import app as application
-from verdelta_controller.web import pages
 
 
-@pytest.mark.parametrize("router", [*(feature.router for feature in application.FEATURES), pages.router])
+@pytest.mark.parametrize("router", application.ROUTERS)
 def test_the_application_does_not_start_with_a_route_that_demands_nothing(
     router: APIRouter, tmp_path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,19 +1,5 @@
-"""Placeholder while pages are written."""
+"""The pages as one thing, for whoever builds the application."""
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse
+from . import hosts, login, rollouts
 
-router = APIRouter()
-
-
-def mount_static(app: FastAPI) -> None: ...
-def is_page(request: Request) -> bool:
-    return False
-
-
-def error_page(request, error):
-    return JSONResponse({})
-
-
-async def add_security_headers(request, call_next):
-    return await call_next(request)
+ROUTERS = (login.router, hosts.router, rollouts.router)

@@ -1,0 +1,86 @@
+"""The history of a host: each change of its state, and the deployment that explains it where there is one.  Pure."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from verdelta_agent.delta import Change, Delta
+
+from ..inventory.tables import Snapshot
+from ..rollouts.states import ENDED, HostState
+
+Deployment = Mapping[str, Any]  # as `rollouts.overview` returns it
+
+_FIRST_SHOWN = ("unexpected", "missing", "drift", None, "waived", "matched")
+
+
+class Field(NamedTuple):
+    """A field of a row that is not as it was; None where the row, or the field of it, was not or is no longer there."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+class Shown(NamedTuple):
+    """A row that is not as it was, and what the verdict says of it, if there is one."""
+
+    section: str
+    key: str
+    operation: str
+    fields: list[Field]
+    outcome: str | None
+
+
+class Entry(NamedTuple):
+    """One state of a host, and how it differs from the one before.  Of the first state there is no delta."""
+
+    snapshot: Snapshot
+    delta: Delta | None
+    changes: list[Shown]
+    deployment: Deployment | None
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows were added, removed and changed."""
+        operations = [change.operation for change in self.changes]
+        return {name: operations.count(name) for name in ("added", "removed", "changed")}
+
+
+def entry(after: Snapshot, before: Snapshot | None, delta: Delta | None, deployments: Sequence[Deployment]) -> Entry:
+    """Return what is shown of one state: what nobody authorised comes first, so that it is never among what is cut."""
+    if before is None or delta is None:
+        return Entry(after, None, [], None)
+    deployment = explanation(before, after, deployments)
+    shown = [_shown(change, deployment) for change in delta.changes]
+    return Entry(after, delta, sorted(shown, key=lambda change: _FIRST_SHOWN.index(change.outcome)), deployment)
+
+
+def explanation(before: Snapshot, after: Snapshot, deployments: Sequence[Deployment]) -> Deployment | None:
+    """Return the newest deployment whose own audits lie around this change; the audit after may not have come yet."""
+    if before.id is None or after.id is None:
+        return None
+    for deployment in deployments:
+        first, last = deployment["before_snapshot"], deployment["after_snapshot"]
+        under_way = last is None and HostState(deployment["state"]) not in ENDED
+        if first is not None and first <= before.id and (under_way or (last is not None and after.id <= last)):
+            return deployment
+    return None
+
+
+def by_section(changes: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
+    """Return the changes in groups that follow each other, each with its section."""
+    return [(section, list(group)) for section, group in groupby(changes, key=lambda change: change.section)]
+
+
+def _shown(change: Change, deployment: Deployment | None) -> Shown:
+    before, after = change.before or {}, change.after or {}
+    fields = [Field(name, before.get(name), after.get(name)) for name in change.fields()]
+    return Shown(change.section, change.key, change.op, fields, _outcome(change, deployment))
+
+
+def _outcome(change: Change, deployment: Deployment | None) -> str | None:
+    """Return what the verdict says of this very change: a later attempt may have been judged by another state."""
+    for item in deployment["items"] if deployment is not None else ():
+        if (item["section"], item["key"], item["after"]) == (change.section, change.key, change.after):
+            return str(item["outcome"])
+    return None
