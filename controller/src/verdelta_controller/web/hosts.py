@@ -10,7 +10,7 @@ from starlette.responses import Response
 from verdelta_agent.model import FAILED, OK, Digested, Rows
 
 from ..access.http import Reads
-from ..fleet import channels
+from ..fleet import host_keys
 from ..fleet.tables import Host
 from ..foundation.errors import NotFound
 from ..inventory.service import InventoryService, LastAudit, digested
@@ -103,7 +103,7 @@ def host(
         request,
         "host.html",
         host=found,
-        fingerprint=channels.fingerprint(found.host_key) if found.host_key else None,
+        fingerprint=host_keys.fingerprint(found.host_key) if found.host_key else None,
         current=current,
         system=_system(services.inventory, current),
         readings=readings(digested(current), found) if current else [],

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 
 from .. import __version__
 from ..foundation.clock import now
-from . import signs, static_files, text
+from . import markup, signs, static_files, text
 
 environment = Environment(
     loader=PackageLoader(__package__),
@@ -20,19 +20,19 @@ environment = Environment(
     lstrip_blocks=True,
 )
 environment.filters |= {
-    "pieces": text.pieces,
     "plain": text.plain,
-    "cut": text.cut,
-    "said": text.value,
     "moment": text.moment,
     "absolute": text.absolute,
     "amount": text.amount,
     "segment": lambda name: quote(name, safe=""),
 }
-environment.tests["digest"] = text.is_digest
 environment.globals |= {
     "static": static_files.address,
     "element_id": text.element_id,
+    **{
+        one.__name__: one
+        for one in (markup.said, markup.value, markup.brief, markup.glyph, markup.sign, markup.counted)
+    },
     "ago": text.ago,
     "signs": signs,
     "sign_of": signs.sign_of,

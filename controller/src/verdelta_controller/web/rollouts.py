@@ -1,12 +1,16 @@
 """The pages about roll-outs: all of them, one as it goes, and the verdict of one host."""
 
 import asyncio
+import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from markupsafe import Markup
 from starlette.responses import Response
 
 from ..access.http import Reads, identify
@@ -20,7 +24,8 @@ router = APIRouter()
 
 LISTED = 100  # hosts of a roll-out that are shown at once; "?hosts=all" shows the others too
 ITEMS = 20  # of the verdict of one of them; its own page has the rest
-PAUSE = 0.3  # seconds between two updates of a page, however much happens
+PAUSE = 0.3  # seconds at least between two updates of a page, however much happens
+SHARE = 4  # how much longer than an update took the pause after it is: a large roll-out is not to keep a core busy
 
 _ORDER = ("unexpected", "missing", "drift", "waived", "matched")
 _WRONG = frozenset((HostState.AT_VARIANCE, HostState.FAILED, HostState.INDETERMINATE, HostState.BACK_OUT_FAILED))
@@ -92,15 +97,17 @@ async def live(
     async with services.events.watch(f"rollout-{rollout_id}") as changed:
         while not await request.is_disconnected() and await asyncio.to_thread(_is_let_in, request):
             changed.clear()
+            began = time.monotonic()
             view = await asyncio.to_thread(services.rollouts.view, rollout_id)
             parts = await asyncio.to_thread(_parts, _shown(view, everything=hosts == "all"))
+            took = time.monotonic() - began
             news = "".join(part for name, part in parts.items() if sent.get(name) != part)
             yield ServerSentEvent(raw_data=news) if news else ServerSentEvent(comment="nothing new")
             sent = parts
             if is_at_rest(view):
                 yield ServerSentEvent(event="rest", raw_data="")
                 return
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(max(PAUSE, SHARE * took))
             try:
                 await asyncio.wait_for(changed.wait(), HEARTBEAT)
             except TimeoutError:
@@ -159,8 +166,19 @@ def _shown(view: dict[str, Any], everything: bool) -> dict[str, Any]:
         "waves": waves_shown(view["waves"], None if everything else LISTED),
         "commands": next_steps(view),
         "everything": everything,
-        "items_shown": ITEMS,
+        "host_line": _host_line,
     }
+
+
+def _host_line(rollout_id: int, host: Mapping[str, Any]) -> Markup:
+    """Return one host, rendered; most of those on a live page are as they were, for whoever looks at it."""
+    return _rendered_host(rollout_id, json.dumps(host))
+
+
+@lru_cache(maxsize=2_000)
+def _rendered_host(rollout_id: int, host: str) -> Markup:
+    line = fragment("parts/host.html", rollout_id=rollout_id, host=json.loads(host), items_shown=ITEMS)
+    return Markup(line)  # noqa: S704 - a template made it
 
 
 def _parts(shown: Mapping[str, Any]) -> dict[str, str]:
