@@ -1,7 +1,9 @@
 """Ask a host for a fresh, signed audit and take it in."""
 
 import secrets
+import threading
 import time
+from collections import defaultdict
 
 from ..fleet import agent_runs
 from ..fleet.channels import Channel
@@ -23,6 +25,8 @@ class Auditor:
     def __init__(self, fleet: FleetService, inventory: InventoryService) -> None:
         self._fleet = fleet
         self._inventory = inventory
+        self._guard = threading.Lock()
+        self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def audit(self, host: Host, channel: Channel | None = None, install_lock: str | None = None) -> TakenIn:
         """Return a fresh audit of a host, over a channel of its own when none is given.
@@ -47,5 +51,11 @@ class Auditor:
 
     def _ask(self, host: Host, channel: Channel, install_lock: str | None) -> TakenIn:
         challenge = secrets.token_hex(16)
-        request = self._inventory.request_for(host.id, challenge, install_lock)
-        return self._inventory.take_in(agent_runs.ask(channel, host, request), challenge)
+        with self._turn_of(host.id):
+            request = self._inventory.request_for(host.id, challenge, install_lock)
+            return self._inventory.take_in(agent_runs.ask(channel, host, request), challenge)
+
+    def _turn_of(self, host_id: str) -> threading.Lock:
+        """Return what lets one audit of a host be asked for at a time: without an agent the controller counts for it."""
+        with self._guard:
+            return self._turns[host_id]

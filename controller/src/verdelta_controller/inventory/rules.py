@@ -58,16 +58,24 @@ class Duplicate(NamedTuple):
     last: LastMessage
 
 
-def accept(message: Message, digest: str, last: LastMessage, audience: str) -> Accepted | Duplicate:
+def accept(
+    message: Message, digest: str, last: LastMessage, audience: str, same_number: str = ""
+) -> Accepted | Duplicate:
     """Decide on a message, which `digest` names, by where the key that signed it stands.
 
-    It has to name the last accepted message as the one before it; or, where the host missed an answer, to have that
+    `same_number` is the digest of the message that was accepted from this key under this number, "" when there is none.
+    A host gives a number to one message only, so another one under the same number is another machine's.
+
+    The message has to name the last accepted message as the one before it; or, where the host missed an answer, to have that
     one among those that it knows to be unanswered.  A copy of the host cannot know a message that it did not make.
     Raises WrongAudience, WrongHost, WrongEpoch, Replayed, Forked, and InvalidInput for a number that nobody counts to.
     """
     _check_head(message, last, audience)
     if digest == last.digest:
         return Duplicate(last)
+    taken = last.digest if message.sequence == last.sequence else same_number
+    if taken and taken != digest and last.sequence:
+        raise _forked(last, f"there are two different messages {message.sequence} of the same key")
     if message.sequence <= last.sequence:
         raise Replayed(f"message {message.sequence} of this host came after its message {last.sequence}")
     if last.digest != message.previous and last.digest not in _unanswered(message):

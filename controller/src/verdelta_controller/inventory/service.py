@@ -1,5 +1,6 @@
 """Take messages in, keep what is new in them, and answer what a host looks like and looked like."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import func, insert
 from sqlmodel import Session, col, select
 
-from verdelta_agent import delta, model, wire
+from verdelta_agent import model, wire
 from verdelta_agent.delta import Delta
 
 from ..fleet.service import FleetService
@@ -18,6 +19,7 @@ from ..foundation.database import Database
 from ..foundation.errors import InvalidInput, NotFound, TooLarge, VerdeltaError
 from ..foundation.evidence import EvidenceLog
 from . import rules
+from .comparing import compare
 from .content import EMPTY, Body, pack, parse_body, resolve, unpack
 from .tables import SectionContent, Snapshot, StoredEnvelope
 
@@ -82,7 +84,8 @@ class InventoryService:
         key = self._fleet.key(session, message.host_id, message.epoch)
         signing.verify(key.scheme, key.public_key, wire.to_be_signed(envelope.payload), envelope.signature)
         body = parse_body(message.body)
-        decision = rules.accept(message, envelope.digest, _standing(key), self._fleet.audience)
+        taken = self._digest_of_number(session, message) if message.sequence <= key.last_sequence else ""
+        decision = rules.accept(message, envelope.digest, _standing(key), self._fleet.audience, taken)
         if challenge is not None and body.challenge != challenge:
             raise StaleAudit("the audit does not answer the request that was made: it may be an old one")
         lacking = self._lacking(session, body)
@@ -96,6 +99,15 @@ class InventoryService:
         if not lacking:
             self._move_on(session, message.host_id, envelope.digest, body)
         return self._answer(session, message.host_id, envelope.digest, body, lacking)
+
+    def _digest_of_number(self, session: Session, message: wire.Message) -> str:
+        """Return the digest of the message that was accepted under this number, "" when there is none."""
+        wanted = select(StoredEnvelope.digest).where(
+            StoredEnvelope.host_id == message.host_id,
+            StoredEnvelope.epoch == message.epoch,
+            StoredEnvelope.sequence == message.sequence,
+        )
+        return session.exec(wanted).first() or ""
 
     def _lacking(self, session: Session, body: Body) -> list[str]:
         wanted = {s.digest for name, s in body.sections.items() if name not in body.contents} - {EMPTY}
@@ -129,7 +141,12 @@ class InventoryService:
             data=data,
         )
         session.add(stored)
-        said = {"host_id": message.host_id, "sequence": message.sequence, "digest": envelope.digest}
+        said = {
+            "host_id": message.host_id,
+            "sequence": message.sequence,
+            "digest": envelope.digest,
+            "envelope": hashlib.sha256(data).hexdigest(),
+        }
         self._evidence.append(session, "audit", message.host_id, said, now())
 
     def _move_on(self, session: Session, host_id: str, digest: str, body: Body) -> None:
@@ -230,19 +247,8 @@ class InventoryService:
 
     def compare(self, before: Snapshot, after: Snapshot) -> Delta:
         """Return the exact difference of two snapshots; only sections whose digests differ are loaded."""
-        old, new = digested(before), digested(after)
-        unknown = sorted(
-            name
-            for name in set(old) | set(new)
-            if name not in old or name not in new or model.FAILED in (old[name].status, new[name].status)
-        )
-        changes: list[delta.Change] = []
         with self._database.reading() as session:
-            for name in delta.sections_to_compare(old, new):
-                if name not in unknown:
-                    rows = self.rows(session, old[name].digest), self.rows(session, new[name].digest)
-                    changes.extend(delta.rows_changed(name, *rows))
-        return Delta(before.root, after.root, changes, unknown)
+            return compare(digested(before), digested(after), lambda digest: self.rows(session, digest))
 
     def rows(self, session: Session, digest: str) -> model.Rows:
         """Return the rows with a digest.  Raises NotFound."""

@@ -169,6 +169,16 @@ def _decide(message: Message, last: LastMessage = LAST) -> Accepted | Duplicate:
     return accept(message, "digest", last, ME.audience)
 
 
+def test_two_different_messages_under_one_number_are_of_two_machines() -> None:
+    late = _message(sequence=3, previous="long ago")
+    with pytest.raises(Replayed):
+        accept(late, "digest", LAST, ME.audience)
+    with pytest.raises(Replayed):
+        accept(late, "digest", LAST, ME.audience, same_number="digest")
+    with pytest.raises(Forked, match="two different messages 3"):
+        accept(late, "digest", LAST, ME.audience, same_number="another")
+
+
 def test_the_next_message_is_accepted_and_becomes_the_last() -> None:
     assert _decide(_message()) == Accepted(LastMessage(ME.host_id, ME.epoch, 8, "digest"))
 
@@ -192,7 +202,8 @@ def test_nothing_more_is_accepted_from_an_identity_that_forked() -> None:
         ({"epoch": 1}, WrongEpoch),
         ({"epoch": 3}, WrongEpoch),
         ({"epoch": 10**400}, WrongEpoch),
-        ({"sequence": 7}, Replayed),
+        ({"sequence": 7}, Forked),
+        ({"sequence": 6}, Replayed),
         ({"sequence": 1}, Replayed),
         ({"sequence": 0}, InvalidInput),
         ({"sequence": -(10**400)}, InvalidInput),
