@@ -46,7 +46,7 @@ class Auditor:
             if taken.install_idle is not False:
                 return taken
             if time.monotonic() > give_up:
-                raise StillInstalling(f"{host.name}: a step of an install still runs after {BUSY_PATIENCE:g} s")
+                raise StillInstalling(f"{host.name}: a step of an install runs for over {BUSY_PATIENCE:g} s")
             time.sleep(2)
 
     def _ask(self, host: Host, channel: Channel, install_lock: str | None) -> TakenIn:

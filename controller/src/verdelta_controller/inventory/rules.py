@@ -63,7 +63,7 @@ def accept(
 ) -> Accepted | Duplicate:
     """Decide on a message, which `digest` names, by where the key that signed it stands.
 
-    `same_number` is the digest of the message that was accepted from this key under this number, "" when there is none.
+    `same_number` is the digest of the message accepted from this key under this number, "" when there is none.
     A host gives a number to one message only, so another one under the same number is another machine's.
 
     The message has to name the last accepted message as the one before it; or, where the host missed an answer, to have that
