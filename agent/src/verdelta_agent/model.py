@@ -18,7 +18,7 @@ ABSENT = "absent"  # the host has no such thing (no rpm database, no SMBIOS)
 FAILED = "failed"  # could not be read: nothing is known, which is not the same as "nothing is there"
 STATUSES = (OK, ABSENT, FAILED)
 
-# Every section of this version, for whoever names one (a test holds this list against the collectors).
+# Every section of this version, in the order in which they are read (a test holds this list against the collectors).
 SECTION_NAMES = (
     "hardware.cpu",
     "hardware.memory",
@@ -34,10 +34,10 @@ SECTION_NAMES = (
     "system.modules",
     "system.sysctl",
     "system.mounts",
-    "system.units",
     "system.sockets",
     "system.users",
     "system.groups",
+    "system.units",
     "system.files",
 )
 
@@ -96,9 +96,44 @@ def absent() -> Section:
     return Section(ABSENT, {}, {})
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)  # one for all: making it is dear
+
+
 def canonical(value: Any) -> bytes:
-    """Return the one JSON form of a value that everybody hashes: sorted keys, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    """Return the one JSON form of a value that everybody hashes: sorted keys, no spaces, ASCII.
+
+    Raises ValueError or TypeError for what JSON does not have.
+    """
+    return _CANONICAL.encode(value).encode("ascii")
+
+
+def check_rows(rows: Rows) -> None:
+    """Raise ValueError, which names the row, when rows hold anything but what `Row` says.
+
+    What only nearly fits (a tuple, a number with a fraction, a name that is no Unicode) would be taken for something
+    else by another reader of the same JSON, or refused by it together with all the rest.
+    """
+    for key, row in rows.items():
+        try:
+            whole = isinstance(row, dict) and all(map(_is_field, row, row.values()))
+            key.encode("utf-8")
+        except (AttributeError, UnicodeEncodeError):
+            whole = False
+        if not whole:
+            raise ValueError("row %a is not text, integers and booleans alone" % (key,))
+
+
+def _is_field(name: Any, value: Any) -> bool:
+    if type(name) is not str or not _is_scalar(name):
+        return False
+    return all(map(_is_scalar, value)) if type(value) is list else _is_scalar(value)
+
+
+def _is_scalar(value: Any) -> bool:
+    if type(value) is str:
+        value.encode("utf-8")
+        return True
+    return value is None or type(value) in (int, bool)
 
 
 def row_digest(key: str, row: Row) -> bytes:

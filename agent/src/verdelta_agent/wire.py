@@ -4,13 +4,15 @@ Source of the format: DSSE v1.0 (https://github.com/secure-systems-lab/dsse), pr
 is a JSON message that says for whom it is (audience), from whom (host id, key epoch), and where it stands in the
 sender's history (a strictly rising sequence number, and the digest of the last message known to have been accepted).
 Unknown fields are kept: an old side ignores what a new side adds.
+
+Whatever comes from the other side is decoded here, and is a value of these types or a WireError.
 """
 
 import base64
-import binascii
 import hashlib
 import json
-from typing import Any, Dict, NamedTuple, Optional
+import posixpath
+from typing import Any, Dict, List, NamedTuple, Optional
 
 PAYLOAD_TYPE = "application/vnd.verdelta.message+json"
 NAMESPACE = "verdelta"  # of an SSH signature: what is signed for Verdelta is good for nothing else
@@ -22,9 +24,13 @@ AUDIT = "audit"  # body: as check-in, and contents {name: full or patch}, challe
 
 GENESIS = ""  # the digest of the message before the first one
 
+LINE = 1024  # characters of an identity, a digest, a path
+NUMBER = (1 << 63) - 1  # the largest epoch or sequence number: what any database can hold
+DAY = 86400  # seconds until the next report, where the controller does not say
+
 
 class WireError(ValueError):
-    """The bytes are not an envelope with a message in it."""
+    """The bytes are not what they should be.  The text names the field, and repeats no value."""
 
 
 class Message(NamedTuple):
@@ -52,63 +58,44 @@ class Envelope(NamedTuple):
         return hashlib.sha256(self.payload).hexdigest()
 
 
-def to_be_signed(payload: bytes) -> bytes:
+def to_be_signed(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """Return DSSE's pre-authentication encoding of a payload: the bytes that the signature is over."""
-    kind = PAYLOAD_TYPE.encode("ascii")
+    kind = payload_type.encode("utf-8")
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
 def encode_message(message: Message) -> bytes:
     """Return the payload bytes of a message."""
-    fields = dict(message._asdict(), schema=SCHEMA)
-    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return _encode(dict(message._asdict(), schema=SCHEMA))
 
 
 def decode_message(payload: bytes) -> Message:
-    """Return the message in a payload.  Raises WireError, which names the field, when it is not one."""
-    try:
-        fields = json.loads(payload.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise WireError("the payload is not JSON: %s" % error) from error
-    if not isinstance(fields, dict):
-        raise WireError("the payload is not a JSON object")
-    kinds = (("audience", str), ("host_id", str), ("epoch", int), ("sequence", int), ("previous", str))
-    for name, kind in kinds + (("kind", str), ("body", dict)):
-        if not isinstance(fields.get(name), kind) or isinstance(fields[name], bool):
-            raise WireError("the payload's field %r is missing or not a %s" % (name, kind.__name__))
-    return Message(*[fields[name] for name in Message._fields])
+    """Return the message in a payload.  Raises WireError."""
+    fields = _decode(payload, "the payload")
+    body = fields.get("body")
+    if not isinstance(body, dict):
+        raise WireError("the payload's body is not an object")
+    audience, host_id, previous, kind = (_text(fields, name) for name in ("audience", "host_id", "previous", "kind"))
+    return Message(audience, host_id, _number(fields, "epoch"), _number(fields, "sequence"), previous, kind, body)
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
     """Return an envelope as DSSE's JSON, ready to be sent and to be kept as evidence."""
-    signature = {"keyid": envelope.key_id, "sig": _encode(envelope.signature)}
-    fields = {"payloadType": PAYLOAD_TYPE, "payload": _encode(envelope.payload), "signatures": [signature]}
-    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
+    payload, signature = (base64.b64encode(data).decode("ascii") for data in (envelope.payload, envelope.signature))
+    signatures = [{"keyid": envelope.key_id, "sig": signature}]
+    return _encode({"payloadType": PAYLOAD_TYPE, "payload": payload, "signatures": signatures})
 
 
 def decode_envelope(data: bytes) -> Envelope:
-    """Return the envelope in `data`.  Its signature is not checked here.  Raises WireError."""
-    try:
-        fields = json.loads(data.decode("utf-8"))
-        if fields["payloadType"] != PAYLOAD_TYPE:
-            raise WireError("the envelope's payload type is not %s" % PAYLOAD_TYPE)
-        (signature,) = fields["signatures"]
-        return Envelope(_decode(fields["payload"]), str(signature.get("keyid", "")), _decode(signature["sig"]))
-    except WireError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WireError("not a DSSE envelope with one signature: %s" % error) from error
-
-
-def _encode(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _decode(text: Any) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, TypeError) as error:
-        raise WireError("not base64: %s" % error) from error
+    """Return the envelope in `data`, which has one signature.  It is not checked here.  Raises WireError."""
+    fields = _decode(data, "the envelope")
+    if fields.get("payloadType") != PAYLOAD_TYPE:
+        raise WireError("the envelope's payload type is not %s" % PAYLOAD_TYPE)
+    signatures = fields.get("signatures")
+    if not isinstance(signatures, list) or len(signatures) != 1 or not isinstance(signatures[0], dict):
+        raise WireError("the envelope has not exactly one signature")
+    (signature,) = signatures
+    return Envelope(_bytes(fields, "payload"), _text(signature, "keyid", ""), _bytes(signature, "sig"))
 
 
 class Token(NamedTuple):
@@ -126,8 +113,11 @@ class Token(NamedTuple):
 def parse_token(text: str) -> Token:
     """Return the token in `text`.  Raises WireError, without repeating the secret, when it is not one."""
     parts = text.strip().split(".")
-    if len(parts) != 4 or not all(parts) or not parts[2].isdigit():
+    plain = len(text) <= LINE and all("!" <= character <= "~" for character in text.strip())
+    if not plain or len(parts) != 4 or not all(parts) or not parts[2].isdigit():
         raise WireError("not an enrolment token: expected four parts separated by dots")
+    if len(parts[2]) > len(str(NUMBER)) or int(parts[2]) > NUMBER:
+        raise WireError("not an enrolment token: no key has so large a number")
     return Token(parts[0], parts[1], int(parts[2]), parts[3])
 
 
@@ -153,13 +143,96 @@ class Request(NamedTuple):
 
 def encode_request(request: Request) -> bytes:
     """Return a request as the JSON that the agent reads from standard input."""
-    return json.dumps(request._asdict(), sort_keys=True).encode("ascii")
+    return _encode(request._asdict())
 
 
 def decode_request(data: bytes) -> Request:
     """Return the request in `data`; fields that this version does not know are ignored.  Raises WireError."""
+    fields = _decode(data, "the request")
+    lock = fields.get("install_lock")
+    if lock is not None and not (isinstance(lock, str) and _is_plain_path(lock)):
+        raise WireError("field 'install_lock' is not an absolute path without detours")
+    audience, host_id, challenge, last = (_text(fields, name) for name in ("audience", "host_id", "challenge", "last"))
+    numbers = _number(fields, "epoch", 0), _number(fields, "sequence", 0)
+    return Request(audience, host_id, challenge, _texts(fields, "known"), last, lock, *numbers)
+
+
+class Answer(NamedTuple):
+    """What a controller answers to a message.
+
+    `accepted` is the digest of the last message that it accepted.  `unknown` are the sections whose rows it lacks,
+    `known` the digest of the state that it has of such a section.  `next_poll` is in seconds.
+    """
+
+    accepted: str
+    unknown: List[str]
+    known: Dict[str, str]
+    next_poll: int
+
+
+def decode_answer(data: bytes) -> Answer:
+    """Return a controller's answer; fields that this version does not know are ignored.  Raises WireError."""
+    fields = _decode(data, "the answer")
+    unknown = fields.get("unknown", [])
+    if not isinstance(unknown, list) or not all(isinstance(name, str) for name in unknown):
+        raise WireError("field 'unknown' is not a list of texts")
+    known = _texts(fields, "known") if "known" in fields else {}
+    return Answer(_text(fields, "accepted"), unknown, known, _number(fields, "next_poll", DAY))
+
+
+# -- JSON, and its fields by type
+
+
+def _encode(fields: Dict[str, Any]) -> bytes:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def _decode(data: bytes, what: str) -> Dict[str, Any]:
     try:
-        fields = json.loads(data.decode("utf-8"))
-        return Request(**{name: fields[name] for name in Request._fields if name in fields})
-    except (ValueError, TypeError) as error:
-        raise WireError("the request is not understood: %s" % error) from error
+        fields = json.loads(data.decode("utf-8"), parse_constant=_refuse)
+        if b"\\ud" in data or b"\\uD" in data:  # half a surrogate pair is no text, and nothing can keep it
+            json.dumps(fields, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise WireError("%s is not JSON: %s" % (what, error)) from error
+    if not isinstance(fields, dict):
+        raise WireError("%s is not a JSON object" % what)
+    return fields
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError("%s is no number" % constant)  # Python reads NaN and Infinity; JSON has neither
+
+
+def _text(fields: Dict[str, Any], name: str, default: Optional[str] = None) -> str:
+    value = fields.get(name, default)
+    if not isinstance(value, str) or len(value) > LINE or not value.isprintable():
+        raise WireError("field %r is not one line of at most %d characters" % (name, LINE))
+    return value
+
+
+def _number(fields: Dict[str, Any], name: str, default: Optional[int] = None) -> int:
+    value = fields.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= NUMBER:
+        raise WireError("field %r is not a number from 0 to %d" % (name, NUMBER))
+    return value
+
+
+def _texts(fields: Dict[str, Any], name: str) -> Dict[str, str]:
+    value = fields.get(name)
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise WireError("field %r is not an object of texts" % name)
+    return value
+
+
+def _bytes(fields: Dict[str, Any], name: str) -> bytes:
+    """Return a field in base64.  DSSE allows a signer either alphabet, and demands both of whoever verifies."""
+    try:
+        return base64.b64decode(fields[name].replace("-", "+").replace("_", "/"), validate=True)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise WireError("field %r is not base64" % name) from error
+
+
+def _is_plain_path(path: str) -> bool:
+    """Return whether a path is absolute, says without detours where it leads, and is one line."""
+    shortest = posixpath.normpath("/" + path.lstrip("/"))
+    return path == shortest and path.isprintable() and len(path) <= LINE
