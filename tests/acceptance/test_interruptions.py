@@ -5,7 +5,6 @@ import time
 from hashlib import sha256
 
 import pytest
-
 from tests.lab import Lab
 from tests.support.controller import Controller, host_of, items
 
@@ -77,9 +76,7 @@ def test_an_install_interrupted_half_way_is_audited_before_anything_runs_again(f
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_controller_killed_at_any_moment_carries_on_and_installs_once(
-    fleet: Controller, lab: Lab, seed: int
-) -> None:
+def test_a_controller_killed_at_any_moment_carries_on_and_installs_once(fleet: Controller, lab: Lab, seed: int) -> None:
     name = f"moment{seed}"
     counting(fleet, name)
     number = start(fleet, name, "h1", "h2")

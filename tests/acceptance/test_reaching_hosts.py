@@ -3,7 +3,6 @@
 import re
 
 import pytest
-
 from tests.lab import Lab
 from tests.support.controller import Controller
 

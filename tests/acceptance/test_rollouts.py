@@ -1,7 +1,6 @@
 """The main job on real hosts: install, upgrade, a failed install, an unexpected change, and back to what was before."""
 
 import pytest
-
 from tests.lab import Lab
 from tests.support.controller import Controller, host_of, items, package_release
 
