@@ -7,6 +7,7 @@ from pathlib import Path
 
 from verdelta_controller import wiring
 from verdelta_controller.access.rules import Role
+from verdelta_controller.app import create_app
 from verdelta_controller.foundation.settings import Settings
 from verdelta_controller.wiring import Services
 
@@ -14,7 +15,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # starlette asks for the successor of httpx, which we do not use otherwise
     from starlette.testclient import TestClient
 
-__all__ = ["TestClient", "a_controller", "a_token"]
+__all__ = ["TestClient", "a_client", "a_controller", "a_token", "log_in"]
 
 
 @contextmanager
@@ -32,3 +33,14 @@ def a_controller(directory: Path, database_url: str = "") -> Iterator[Services]:
 def a_token(services: Services, role: Role = Role.ADMINISTRATOR) -> str:
     """Return the secret of a new token."""
     return services.access.create_token(role.value, role, 1).secret
+
+
+def a_client(services: Services) -> TestClient:
+    """Return a client whose forms are sent by pages of this controller; errors inside it are answers, as they are."""
+    headers = {"origin": "http://testserver"}
+    return TestClient(create_app(services), raise_server_exceptions=False, follow_redirects=False, headers=headers)
+
+
+def log_in(client: TestClient, token: str) -> None:
+    """Let the client hold a page session."""
+    assert client.post("/login", data={"token": token}).status_code == 303

@@ -169,7 +169,7 @@ def readings(sections: Mapping[str, Digested], of: Host) -> list[Reading]:
 def columns(rows: Rows) -> list[str]:
     """Return the fields that make the columns of a table: those of most rows, or none where they would not fit."""
     counted = Counter(name for row in rows.values() for name in row)
-    common = [name for name, count in counted.items() if count * 2 >= len(rows)]
+    common = sorted(name for name, count in counted.items() if count * 2 >= len(rows))
     return common if len(common) <= COLUMNS else []
 
 
