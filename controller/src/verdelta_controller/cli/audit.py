@@ -44,7 +44,7 @@ def audit(session: Session, hosts: tuple[str, ...], group: str, environment: str
         session,
         "auditing",
         list(chosen),
-        lambda name: session.api.post(path_of("hosts", name, "audits"), timeout=PATIENCE),
+        lambda name: session.api.post(path_of("hosts", name, "audits"), patience=PATIENCE),
         lambda document: render.audit(document, accepted(document), session.wide),
     )
     if not session.for_people:

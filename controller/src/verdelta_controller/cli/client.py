@@ -21,13 +21,13 @@ _ERRORS: dict[int, type[VerdeltaError]] = {
 class Api:
     """One controller, asked as one token's holder.  Safe to use from several threads."""
 
-    def __init__(self, access: Access, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, access: Access, transport: httpx.BaseTransport | None = None, patience: float = TIMEOUT) -> None:
         self.url = access.url
         self._client = httpx.Client(
             base_url=f"{access.url}/api/v1/",
             headers={"Authorization": f"Bearer {access.token}"} if access.token else {},
             verify=_trust(access),
-            timeout=httpx.Timeout(TIMEOUT, connect=10.0),
+            timeout=httpx.Timeout(patience, connect=10.0),
             trust_env=not is_loopback(access.url),
             transport=transport,
         )
@@ -36,9 +36,9 @@ class Api:
         """Return what is at a path.  Raises VerdeltaError as the controller said it, Unavailable, TimedOut."""
         return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
 
-    def post(self, path: str, document: Any = None, timeout: float = TIMEOUT) -> Any:
+    def post(self, path: str, document: Any = None, patience: float = TIMEOUT) -> Any:
         """Send a document and return the answer.  Raises as `get`."""
-        return self._ask("POST", path, json=document, timeout=timeout)
+        return self._ask("POST", path, json=document, timeout=httpx.Timeout(patience, connect=10.0))
 
     def put(self, path: str, document: Any) -> Any:
         """Send a document in another's place and return the answer.  Raises as `get`."""

@@ -138,8 +138,8 @@ _SHARED: tuple[Callable[..., Any], ...] = (
         *("-o", "--output"),
         type=click.Choice(OUTPUTS),
         default="table",
-        show_default=True,
-        help="How to print; json and yaml are the API's own document.",
+        metavar="FORM",
+        help="table, wide (everything, uncut), json or yaml (the API's own document).",
     ),
     _shared("--url", envvar="VERDELTA_URL", default="", help="The controller's address.  [env VERDELTA_URL]"),
     _shared(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OK, WARNING, WRONG, SKIPPED = "ok", "warning", "wrong", "skipped"
 SPACE_NEEDED = 1 << 30  # bytes that should be free where the state is kept
+ANSWERS_WITHIN = 3.0  # seconds; whoever has our port and says nothing is not this controller
 CLOCK_UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
 SECRETS = ("signing.key", "vault.key", "ca.key", "server.key")
 
@@ -185,7 +186,7 @@ def _is_ours(url: str, state: Path) -> bool:
     from .client import Api
 
     try:
-        Api(profile.Access(url, "", str(state / "ca.pem"))).get("schemas/release")
+        Api(profile.Access(url, "", str(state / "ca.pem")), patience=ANSWERS_WITHIN).get("schemas/release")
     except VerdeltaError:
         return False
     return True

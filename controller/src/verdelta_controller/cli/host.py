@@ -195,7 +195,7 @@ def bootstrap(session: Session, names: tuple[str, ...]) -> int:
         session,
         "installing agents",
         list(paths),
-        lambda name: session.api.post(paths[name], timeout=PATIENCE),
+        lambda name: session.api.post(paths[name], patience=PATIENCE),
         lambda made: render.host_line(made["name"], signs.OK, f"agent {made['agent']}"),
     )
     if not session.for_people:

@@ -248,7 +248,9 @@ def authorised_changes(changes: Sequence[Document], wide: bool = False) -> Rende
         Column("MAY CHANGE", lambda change: change["section"]),
         Column("ROW", lambda change: change["key"]),
         Column("AFTERWARDS", lambda change: _after(change["after"], wide)),
-        Column("ON", lambda change: _after(change.get("on", ""), wide), wide=not any("on" in one for one in changes)),
+        Column(
+            "ON", lambda change: _after(change.get("on", "all"), wide), wide=not any("on" in one for one in changes)
+        ),
     )
     return listing(changes, columns, wide, "It may change nothing.")
 
