@@ -107,6 +107,7 @@ class HostCheck:
     def _verdicts(self, host: HostEvidence) -> list[tuple[Entry, Concluded | GivenUp]]:
         with self._report.claim("what became of it is in the log", host.name) as claim:
             found = [(entry, verdict_in(entry)) for entry in self._log.all("verdict", host.name)]
+            claim.text = f"what became of it is in the log, as of {found[-1][0].day}" if found else claim.text
             for entry, verdict in found:
                 if (verdict.host_id, verdict.rollout) != (host.host_id, self._evidence.rollout):
                     raise InvalidInput(f"entry {entry.index} of the log is of another host or roll-out")
@@ -125,7 +126,7 @@ class HostCheck:
     ) -> HostFound:
         before = self._signed(host, keys, verdict.before_envelope, f"the audit before{which}")
         after = self._signed(host, keys, verdict.after_envelope, f"the audit after{which}")
-        with self._report.claim("the log says what was known of it before", host.name):
+        with self._report.claim("the log says which audit was the one before", host.name):
             first = self._audited_before(host, verdict)
             known = said(first, AuditedBefore).known_envelope
         earlier = self._signed(host, keys, known, "the last state that was known of it") if known else None

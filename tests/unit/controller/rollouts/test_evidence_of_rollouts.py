@@ -246,7 +246,7 @@ def test_a_controller_that_takes_a_later_audit_for_the_one_before_is_found_out(
         return {**content, "before_envelope": content["after_envelope"]}
 
     (refused,) = _refused(_lies(real, monkeypatch, verdict=later))
-    assert refused.startswith("web-07: the log says what was known of it before: does not hold")
+    assert refused.startswith("web-07: the log says which audit was the one before: does not hold")
 
 
 def test_a_controller_that_says_so_twice_is_found_out_by_the_order_of_the_log(
