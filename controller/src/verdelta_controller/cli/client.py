@@ -11,7 +11,7 @@ from ..foundation.errors import GateClosed, InvalidInput, NotAllowed, NotFound, 
 from .profile import Access, is_loopback
 
 TIMEOUT = 60.0  # seconds without a byte
-UPLOAD = 900.0  # until the controller has taken a large artifact in
+LARGE = 900.0  # seconds for the controller to take a large artifact in, or to make a large file
 
 _ERRORS: dict[int, type[VerdeltaError]] = {
     kind.exit_code: kind for kind in (VerdeltaError, InvalidInput, NotAllowed, GateClosed, TimedOut)
@@ -36,6 +36,10 @@ class Api:
         """Return what is at a path.  Raises VerdeltaError as the controller said it, Unavailable, TimedOut."""
         return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
 
+    def fetch(self, path: str) -> bytes:
+        """Return what is at a path, byte for byte.  Raises as `get`."""
+        return self._exchange("GET", path, timeout=httpx.Timeout(TIMEOUT, read=LARGE)).content
+
     def post(self, path: str, document: Any = None, patience: float = TIMEOUT) -> Any:
         """Send a document and return the answer.  Raises as `get`."""
         return self._ask("POST", path, json=document, timeout=httpx.Timeout(patience, connect=10.0))
@@ -56,7 +60,7 @@ class Api:
         """Send bytes as they are read, and return the answer.  Raises as `get`."""
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         return self._ask(
-            "PUT", path, content=chunks, headers=headers, params=query, timeout=httpx.Timeout(TIMEOUT, read=UPLOAD)
+            "PUT", path, content=chunks, headers=headers, params=query, timeout=httpx.Timeout(TIMEOUT, read=LARGE)
         )
 
     def stream(self, path: str, silence: float = TIMEOUT) -> Iterator[Any]:
@@ -74,13 +78,17 @@ class Api:
             raise _unreached(error, self.url) from error
 
     def _ask(self, method: str, path: str, **what: Any) -> Any:
+        response = self._exchange(method, path, **what)
+        return _document(response, self.url) if response.content else None
+
+    def _exchange(self, method: str, path: str, **what: Any) -> httpx.Response:
         try:
             response = self._client.request(method, path, **what)
         except httpx.HTTPError as error:
             raise _unreached(error, self.url) from error
         if not response.is_success:
             raise _refused(response, self.url)
-        return _document(response, self.url) if response.content else None
+        return response
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:

@@ -42,7 +42,7 @@ def settle(session: Session, name: str, address: str, port: int, pin: Pin) -> st
     if pin.known_hosts and pin.fingerprint:
         raise InvalidInput("a key is pinned from --known-hosts or by --fingerprint, not by both")
     if pin.known_hosts:
-        from ..fleet.channels import from_known_hosts
+        from ..fleet.host_keys import from_known_hosts
 
         return from_known_hosts(profile.read_text(Path(pin.known_hosts)), address, port)
     if not pin.fingerprint and not is_interactive():
@@ -59,7 +59,7 @@ def settle(session: Session, name: str, address: str, port: int, pin: Pin) -> st
 
 
 def _compare(name: str, given: str, shown: str) -> None:
-    wanted = given.strip().removeprefix("SHA256:").rstrip("=")
+    wanted = given.partition("(")[0].strip().removeprefix("SHA256:").rstrip("=")
     if wanted != shown.split()[0].removeprefix("SHA256:"):
         raise WrongHostKey(
             f"{name}: its host key is not the one that you gave (you: SHA256:{wanted}, it shows: {shown})",

@@ -22,6 +22,8 @@ COMMANDS = {
     "inventory": Lazy("audit:inventory", "Show what a host looks like, section by section", "Hosts"),
     "release": Lazy("release:release", "Release packages: built, authorised, never changed", "Releases"),
     "rollout": Lazy("rollout:rollout", "Roll a release out to hosts, and see each of them proved", "Releases"),
+    "verify": Lazy("verify:verify", "Check a roll-out's evidence with nothing but a file and a public key", "Evidence"),
+    "evidence": Lazy("evidence:evidence", "The log of evidence: its key, checkpoints, whether it holds", "Evidence"),
     "token": Lazy("token:token", "The API tokens of people and programs", "Access"),
     "web": Lazy("web:web", "The pages in a browser", "Access"),
 }  # fmt: skip

@@ -13,6 +13,7 @@ from . import deltas, output, render, signs, tree
 from .audit import choose
 from .command import Group, connected
 from .diff import delta_of
+from .evidence import export
 from .session import Session, confirm, path_of
 from .text import amount, listed, moment, plain, plain_lines
 
@@ -265,3 +266,6 @@ def _follow(session: Session, view: Mapping[str, Any], watched: bool, timeout: f
     if session.for_people:
         session.say(f"Watch it: verdelta rollout status {view['id']} -w")
     return 0
+
+
+rollout.add_command(export)
