@@ -6,6 +6,7 @@ import re
 from importlib.resources import files
 
 import pytest
+from starlette.applications import Starlette
 from tests.support.web import TestClient
 
 from verdelta_controller.web import static_files
