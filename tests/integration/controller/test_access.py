@@ -2,13 +2,13 @@
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import inspect, text
+from tests.support.concurrently import at_once
 
 from verdelta_controller.access import service
 from verdelta_controller.access.rules import Actor, Role
@@ -62,26 +62,6 @@ def everything_stored(database: Database) -> str:
 def evidence(database: Database, kind: str) -> list[Any]:
     with database.reading() as session:
         return [json.loads(entry.content) for entry in LOG.entries(session, kind=kind)]
-
-
-def at_once(*actions: Callable[[], object]) -> list[object]:
-    """Run actions at the same moment, and return their results: what they returned, or raised."""
-    start = threading.Barrier(len(actions))
-    results: list[object] = [None] * len(actions)
-
-    def run(number: int) -> None:
-        start.wait()
-        try:
-            results[number] = actions[number]()
-        except Exception as error:  # noqa: BLE001 - it is the result
-            results[number] = error
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(actions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 # -- tokens
@@ -151,7 +131,7 @@ def test_a_name_belongs_to_one_living_token_and_is_free_again_when_that_has_ende
 
 
 def test_of_two_that_take_a_name_at_once_one_gets_it(access):
-    results = at_once(*[lambda: access.create_token("ci", Role.AUDITOR, 1)] * 4)
+    results = at_once([lambda: access.create_token("ci", Role.AUDITOR, 1)] * 4)
     assert sorted(type(result).__name__ for result in results) == ["Conflict"] * 3 + ["NewToken"]
     assert len(access.tokens()) == 1
 
@@ -236,7 +216,7 @@ def test_of_those_that_open_a_link_at_once_one_is_let_in(access):
     token = access.create_token("ci", Role.AUDITOR, 1).secret
     for _ in range(10):
         link = access.create_link(token)
-        opened = [r for r in at_once(*[lambda link=link: access.open_session(link)] * 4) if isinstance(r, str)]
+        opened = [r for r in at_once([lambda link=link: access.open_session(link)] * 4) if isinstance(r, str)]
         assert len(opened) == 1
         assert access.actor_of_session(opened[0])
 

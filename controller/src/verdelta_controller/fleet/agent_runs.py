@@ -1,11 +1,11 @@
 """Running the agent on a host: installed there, or pushed for one run and gone again."""
 
-import json
 import shlex
 
 from verdelta_agent import wire
 
-from ..foundation.errors import VerdeltaError
+from ..foundation.errors import HostFailed
+from ..foundation.text import one_line
 from . import agent_archive
 from .channels import Channel, Completed, SshChannel
 from .tables import Host
@@ -53,11 +53,11 @@ WantedBy=timers.target
 """
 
 
-class AuditFailed(VerdeltaError):
+class AuditFailed(HostFailed):
     """The agent did not return an audit."""
 
 
-class BootstrapFailed(VerdeltaError):
+class BootstrapFailed(HostFailed):
     """The agent could not be installed on the host."""
 
 
@@ -69,7 +69,7 @@ def ask(channel: Channel, host: Host, request: wire.Request) -> bytes:
     else:
         done = _ask_agentless(channel, host, data)
     if done.status != 0:
-        raise AuditFailed(f"{host.name}: the agent failed with {done.status}: {_tail(done.error)}")
+        raise AuditFailed(f"{host.name}: the agent failed with {done.status}: {_said(done)}")
     return done.output.strip()
 
 
@@ -114,7 +114,7 @@ def bootstrap(channel: Channel, host: Host, token: str, url: str, ca: str) -> by
         enrol += ["--ca", f"{STATE}/ca.pem"]
     done = channel.run([*_become(host), host.python, "-ISE", PROGRAM, *enrol], token.encode())
     if done.status != 0:
-        raise BootstrapFailed(f"{host.name}: the agent did not enrol: {_tail(done.error)}")
+        raise BootstrapFailed(f"{host.name}: the agent did not enrol: {_said(done)}")
     if url:
         _put(channel, host, f"{UNITS}/verdelta-agent.service", SERVICE.encode(), "644")
         _put(channel, host, f"{UNITS}/verdelta-agent.timer", TIMER.encode(), "644")
@@ -135,10 +135,8 @@ def _put(channel: Channel, host: Host, path: str, content: bytes, mode: str) -> 
 def _run(channel: Channel, host: Host, command: list[str], data: bytes = b"") -> None:
     done = channel.run([*_become(host), *command], data)
     if done.status != 0:
-        raise BootstrapFailed(f"{host.name}: {command[0]} failed with {done.status}: {_tail(done.error)}")
+        raise BootstrapFailed(f"{host.name}: {command[0]} failed with {done.status}: {_said(done)}")
 
 
-def _tail(text: str) -> str:
-    """Return the end of what a host said, on one line and without control characters."""
-    shown = " ".join(text.split())[-500:]
-    return json.dumps(shown, ensure_ascii=False)[1:-1] or "it gave no reason"
+def _said(done: Completed) -> str:
+    return one_line(done.error) or "it gave no reason"

@@ -6,29 +6,34 @@ connection before the credential is used.
 
 import io
 import shlex
+import socket
 import subprocess
-import threading
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Sequence
-from hashlib import sha256
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 import paramiko
 
-from ..foundation.errors import InvalidInput, Unavailable, VerdeltaError
+from ..foundation.errors import HostFailed, InvalidInput, Unavailable
+from ..foundation.text import one_line
+from . import host_keys, rules
 
 CONNECT_TIMEOUT = 10.0
 OUTPUT_LIMIT = 96 << 20
 ERROR_LIMIT = 64 << 10
+
+_CHUNK = 64 << 10
 
 
 class Unreachable(Unavailable):
     """The host cannot be reached."""
 
 
-class HostKeyChanged(VerdeltaError):
+class HostKeyChanged(HostFailed):
     """The host's key is not the pinned one."""
 
 
@@ -60,51 +65,22 @@ class Address(NamedTuple):
     host_key: str  # pinned: type and base64
 
 
-def fingerprint(host_key: str) -> str:
-    """Return the fingerprint of a public key as ssh-keygen shows it.  Raises InvalidInput when it is not a key."""
-    try:
-        kind, encoded = host_key.split()[:2]
-        digest = sha256(b64decode(encoded, validate=True)).digest()
-    except ValueError as error:
-        raise InvalidInput(f"{host_key[:40]!r} is not a public host key: expected its type and base64") from error
-    return f"SHA256:{b64encode(digest).decode().rstrip('=')} ({kind})"
-
-
 def scan(host: str, port: int) -> str:
-    """Return the host key that an address shows.  Nothing is sent to it, and nothing is trusted yet."""
-    transport = None
+    """Return the host key that an address shows.  Nothing is sent to it, and nothing is trusted yet.
+
+    Raises InvalidInput for what is no address, Unreachable.
+    """
+    rules.check_address(host, port)
     try:
-        transport = paramiko.Transport((host, port))
-        transport.start_client(timeout=CONNECT_TIMEOUT)
-        key = transport.get_remote_server_key()
-        return f"{key.get_name()} {key.get_base64()}"
+        with (
+            closing(socket.create_connection((host, port), CONNECT_TIMEOUT)) as connection,
+            closing(paramiko.Transport(connection)) as transport,
+        ):
+            transport.banner_timeout = CONNECT_TIMEOUT
+            transport.start_client(timeout=CONNECT_TIMEOUT)
+            return _as_pinned(transport.get_remote_server_key())
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise Unreachable(f"{host}:{port}: no SSH server answers: {error or type(error).__name__}") from error
-    finally:
-        if transport is not None:
-            transport.close()
-
-
-def from_known_hosts(text: str, host: str, port: int) -> str:
-    """Return the key that a known_hosts file has for an address.  Raises InvalidInput when it has none."""
-    known = paramiko.HostKeys()
-    for line in text.splitlines():
-        try:
-            entry = paramiko.hostkeys.HostKeyEntry.from_line(line)
-        except (paramiko.SSHException, ValueError):
-            continue  # a line of another kind (a marker, a comment, a key type we cannot use) pins nothing
-        if entry is not None and entry.hostnames and entry.key is not None:
-            for name in entry.hostnames:
-                known.add(name, entry.key.get_name(), entry.key)
-    wanted = host if port == 22 else f"[{host}]:{port}"
-    found = known.lookup(wanted)
-    if not found:
-        raise InvalidInput(f"known_hosts has no key for {wanted}", mend="Give the fingerprint instead: --fingerprint")
-    for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256"):
-        if kind in found:
-            return f"{kind} {found[kind].get_base64()}"
-    kind = next(iter(found))
-    return f"{kind} {found[kind].get_base64()}"
+        raise Unreachable(f"{host}:{port}: no SSH server answers: {_reason(error)}") from error
 
 
 def load_private_key(text: str) -> paramiko.PKey:
@@ -112,7 +88,7 @@ def load_private_key(text: str) -> paramiko.PKey:
     for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
         try:
             return kind.from_private_key(io.StringIO(text))
-        except (paramiko.SSHException, ValueError, IndexError):
+        except (paramiko.SSHException, ValueError, IndexError, AssertionError):
             continue
     raise InvalidInput(
         "not an SSH private key without a passphrase (Ed25519, ECDSA or RSA)",
@@ -124,12 +100,21 @@ class SshChannel:
     """One SSH connection to one host, used for several commands."""
 
     def __init__(self, address: Address, private_key: paramiko.PKey) -> None:
+        """Connect and log in.  Raises HostKeyChanged before anything is sent, Unreachable, InvalidInput."""
         self._name = address.name
         self._client = paramiko.SSHClient()
+        try:
+            self._connect(address, private_key)
+        except BaseException:
+            self._client.close()
+            raise
+
+    def _connect(self, address: Address, private_key: paramiko.PKey) -> None:
         self._client.set_missing_host_key_policy(paramiko.RejectPolicy())
         pinned = _public_key(address.host_key)
         known_as = address.host if address.port == 22 else f"[{address.host}]:{address.port}"
         self._client.get_host_keys().add(known_as, pinned.get_name(), pinned)
+        where = f"{address.name}: not reached at {address.host}:{address.port}"
         try:
             self._client.connect(
                 address.host,
@@ -143,16 +128,11 @@ class SshChannel:
                 auth_timeout=CONNECT_TIMEOUT,
             )
         except paramiko.BadHostKeyException as error:
-            shown = fingerprint(f"{error.key.get_name()} {error.key.get_base64()}")
-            raise HostKeyChanged(
-                f"{address.name}: host key changed since it was pinned"
-                f" (was {fingerprint(address.host_key)}, now {shown})",
-                mend=f"Nothing was sent to it. If the host was reinstalled: verdelta host repin {address.name}",
-            ) from error
+            raise _changed(address, _as_pinned(error.key)) from error
         except paramiko.AuthenticationException as error:
-            raise Unreachable(f"{address.name}: {address.user} was not let in: {error}") from error
+            raise Unreachable(f"{address.name}: {address.user} was not let in: {_reason(error)}") from error
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise Unreachable(f"{address.name}: not reached at {address.host}:{address.port}: {error}") from error
+            raise Unreachable(f"{where}: {_reason(error)}") from error
 
     def run(self, command: Sequence[str], data: bytes = b"", timeout: float = 120) -> Completed:
         """Run a command, quoted for the host's shell.  Raises Unreachable when the connection or the time ends."""
@@ -162,23 +142,30 @@ class SshChannel:
         """Run a line of the host's shell; nothing in it may come from outside."""
         try:
             return self._exchange(line, data, timeout)
+        except TimeoutError as error:
+            raise Unreachable(f"{self._name}: the command did not end within {timeout:g} s") from error
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise Unreachable(f"{self._name}: the connection ended: {error or type(error).__name__}") from error
+            raise Unreachable(f"{self._name}: {_reason(error)}") from error
 
     def _exchange(self, line: str, data: bytes, timeout: float) -> Completed:
+        """Send and receive at once: a command may say anything on either of its outputs before it reads its input."""
         transport = self._client.get_transport()
         if transport is None:
             raise EOFError("not connected")
+        ends_at = time.monotonic() + timeout
         channel = transport.open_session(timeout=CONNECT_TIMEOUT)
-        with channel:
+        with ThreadPoolExecutor(2) as beside, closing(channel):
             channel.settimeout(timeout)
             channel.exec_command(line)
-            sender = threading.Thread(target=_send, args=(channel, data), daemon=True)
-            sender.start()
-            output = _receive(channel, time.monotonic() + timeout)
-            sender.join(CONNECT_TIMEOUT)
-            error = channel.makefile_stderr("rb").read(ERROR_LIMIT)
-            return Completed(channel.recv_exit_status(), output, error.decode("utf-8", "replace"))
+            beside.submit(_send, channel, data)
+            errors = beside.submit(_receive_errors, channel)
+            output = _receive(channel, ends_at)
+            error = errors.result(_left(ends_at))
+            if not channel.status_event.wait(_left(ends_at)):
+                raise TimeoutError
+        if channel.exit_status < 0:
+            raise EOFError("the connection ended, or the command was killed, before the command had ended")
+        return Completed(channel.exit_status, output, error.decode("utf-8", "replace"))
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -194,11 +181,26 @@ class SshChannel:
 
 
 def _public_key(host_key: str) -> paramiko.PKey:
-    kind, encoded = host_key.split()[:2]
-    try:
-        return paramiko.PKey.from_type_string(kind, b64decode(encoded, validate=True))
-    except (paramiko.SSHException, ValueError) as error:
-        raise InvalidInput(f"the pinned host key is not usable: {error}") from error
+    kind, encoded = host_keys.normal(host_key).split()
+    key: paramiko.PKey = paramiko.PKey.from_type_string(kind, b64decode(encoded))
+    return key
+
+
+def _as_pinned(key: paramiko.PKey) -> str:
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def _changed(address: Address, shown: str) -> HostKeyChanged:
+    was, now = host_keys.fingerprint(address.host_key), host_keys.fingerprint(shown)
+    return HostKeyChanged(
+        f"{address.name}: host key changed since it was pinned (was {was}, now {now})",
+        mend=f"Nothing was sent to it. If the host was reinstalled: verdelta host repin {address.name}",
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, on one short line: a server that nobody knows yet may have had a say in it."""
+    return one_line(str(error) or type(error).__name__)
 
 
 def _send(channel: paramiko.Channel, data: bytes) -> None:
@@ -210,15 +212,33 @@ def _send(channel: paramiko.Channel, data: bytes) -> None:
 
 
 def _receive(channel: paramiko.Channel, ends_at: float) -> bytes:
-    chunks, total = [], 0
-    while chunk := channel.recv(1 << 16):
+    chunks: list[bytes] = []
+    total = 0
+    while True:
+        channel.settimeout(_left(ends_at))
+        chunk = channel.recv(_CHUNK)
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
         total += len(chunk)
         if total > OUTPUT_LIMIT:
             raise EOFError(f"the command printed more than {OUTPUT_LIMIT} bytes")
-        if time.monotonic() > ends_at:
-            raise TimeoutError("the command did not end in time")
-        chunks.append(chunk)
-    return b"".join(chunks)
+
+
+def _receive_errors(channel: paramiko.Channel) -> bytes:
+    """Return the end of what is said there, and take the rest, too: a command that is not heard out does not go on."""
+    kept = b""
+    while chunk := channel.recv_stderr(_CHUNK):
+        kept = (kept + chunk)[-ERROR_LIMIT:]
+    return kept
+
+
+def _left(ends_at: float) -> float:
+    """Return the seconds until then.  Raises TimeoutError when there are none."""
+    seconds = ends_at - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
 
 
 class LocalChannel:

@@ -6,6 +6,7 @@ from verdelta_agent import wire
 
 from ..foundation import signing
 from ..foundation.errors import InvalidInput
+from ..foundation.ids import digest_of_secret
 
 LIMIT = 64 << 10  # bytes of an enrolment
 
@@ -15,7 +16,7 @@ class Enrolment(NamedTuple):
 
     host_id: str
     epoch: int
-    secret: str
+    secret_digest: str  # of the invitation
     scheme: str
     public_key: str
     key_id: str
@@ -40,13 +41,15 @@ class Enrolment(NamedTuple):
             raise InvalidInput("this enrolment is for another controller")
         if (message.host_id, message.epoch) != (token.host_id, token.epoch):
             raise InvalidInput("the enrolment and its token name different hosts")
+        if message.sequence < 1:
+            raise InvalidInput("the sequence number of this message is out of range")
         scheme, public_key = str(message.body.get("scheme", "")), str(message.body.get("public_key", ""))
         signing.verify(scheme, public_key, wire.to_be_signed(envelope.payload), envelope.signature)
         key_id = signing.key_id(scheme, public_key)
         return cls(
             host_id=token.host_id,
             epoch=token.epoch,
-            secret=token.secret,
+            secret_digest=digest_of_secret(token.secret),
             scheme=scheme,
             public_key=public_key,
             key_id=key_id,

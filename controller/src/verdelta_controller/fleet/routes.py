@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ..access.http import ManagesHosts, Reads
-from . import channels
+from . import channels, host_keys
 from .enrolling import Bootstrap
 from .service import FleetService, NewHost
 from .tables import Host
@@ -56,7 +56,7 @@ class HostOrder(BaseModel):
     port: int = Field(default=22, ge=1, le=65535)
     user: str = Field(default="", max_length=64, description="login that the credential opens")
     become: bool = Field(default=False, description="run as root through sudo")
-    python: str = Field(default="/usr/bin/python3", max_length=255)
+    python: str = Field(default="/usr/bin/python3", max_length=1000)
     agent_state: str = Field(default="", max_length=1000)
     agent_path: str = Field(default="", max_length=1000)
     host_key: str = Field(default="", max_length=4000, description="pinned SSH host key: type and base64")
@@ -73,14 +73,15 @@ class HostChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"groups": ["web", "canary"]}]})
 
-    address: str | None = None
+    address: str | None = Field(default=None, max_length=255)
     port: int | None = Field(default=None, ge=1, le=65535)
-    user: str | None = None
+    user: str | None = Field(default=None, max_length=64)
     become: bool | None = None
-    python: str | None = None
-    environment: str | None = None
-    groups: list[str] | None = None
-    accepted_gaps: list[str] | None = None
+    python: str | None = Field(default=None, max_length=1000)
+    credential: str | None = Field(default=None, min_length=1, max_length=63)
+    environment: str | None = Field(default=None, max_length=63)
+    groups: list[str] | None = Field(default=None, max_length=100)
+    accepted_gaps: list[str] | None = Field(default=None, max_length=100)
 
 
 class HostView(BaseModel):
@@ -139,7 +140,7 @@ class CredentialOrder(BaseModel):
     )
 
     name: str = Field(max_length=63)
-    private_key: str = Field(max_length=20_000)
+    private_key: SecretStr = Field(max_length=20_000, description="without a passphrase; write-only")
 
 
 class CredentialView(BaseModel):
@@ -153,7 +154,7 @@ class CredentialView(BaseModel):
 class Invitation(BaseModel):
     """A one-time token with which a host's agent enrols, within the hour."""
 
-    token: str = Field(examples=["c1f0….3f9c0a….1.9d2e…"])
+    token: str = Field(repr=False, examples=["c1f0….3f9c0a….1.9d2e…"])
 
 
 @router.get("/hosts")
@@ -202,7 +203,7 @@ def bootstrap(name: str, actor: ManagesHosts, fleet: Fleet, bootstraps: Bootstra
 def scan(target: Target, actor: ManagesHosts) -> ShownKey:
     """Return the host key that an address shows, for a person to compare.  Nothing is trusted by it."""
     shown = channels.scan(target.address, target.port)
-    return ShownKey(host_key=shown, fingerprint=channels.fingerprint(shown))
+    return ShownKey(host_key=shown, fingerprint=host_keys.fingerprint(shown))
 
 
 @router.get("/credentials")
@@ -216,12 +217,12 @@ def list_credentials(actor: Reads, fleet: Fleet) -> list[CredentialView]:
 @router.post("/credentials", status_code=201)
 def add_credential(order: CredentialOrder, actor: ManagesHosts, fleet: Fleet) -> CredentialView:
     """Keep an SSH private key, sealed."""
-    made = fleet.add_credential(order.name, order.private_key)
+    made = fleet.add_credential(order.name, order.private_key.get_secret_value())
     return CredentialView(name=made.name, fingerprint=made.fingerprint, created_at=made.created_at)
 
 
 def view(host: Host) -> HostView:
     """Return a host as it may be shown."""
-    shown = channels.fingerprint(host.host_key) if host.host_key else None
+    shown = host_keys.fingerprint(host.host_key) if host.host_key else None
     fields = host.model_dump(include=set(HostView.model_fields))
     return HostView(**fields, host_key_fingerprint=shown)

@@ -1,10 +1,9 @@
-"""Hosts and how they are reached: added, described, invited, enrolled, forgotten."""
+"""Hosts and how they are reached: added, described, changed, invited, enrolled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-import paramiko
 from sqlalchemy import ColumnElement, Text, cast, false, func, or_
 from sqlmodel import Session, col, select
 
@@ -13,38 +12,23 @@ from verdelta_agent import wire
 from ..foundation import signing
 from ..foundation.clock import now
 from ..foundation.database import Database
-from ..foundation.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from ..foundation.errors import Conflict, GateClosed, InvalidInput, NotAllowed, NotFound
 from ..foundation.evidence import EvidenceLog
 from ..foundation.ids import digest_of_secret, is_name, new_id, new_secret
 from ..foundation.signing import Vault
-from . import channels
+from . import channels, host_keys, rules
+from .agent_keys import AgentKeys, said_of
 from .channels import Address, Channel, LocalChannel, SshChannel
 from .enrolment import Enrolment
+from .rules import NewHost
 from .tables import AgentKey, Credential, EnrolmentToken, Host
 
+__all__ = ["FleetService", "Found", "NewHost"]
+
 INVITATION_LIFE = timedelta(hours=1)
-REACHES = ("ssh", "local", "check-in")
-CHANGEABLE = ("address", "port", "user", "become", "python", "environment", "groups", "accepted_gaps", "agent")
-
-
-class NewHost(NamedTuple):
-    """What an operator says of a host that is to be looked after."""
-
-    name: str
-    reach: str = "ssh"
-    agent: str = "agentless"
-    address: str = ""
-    port: int = 22
-    user: str = ""
-    become: bool = False
-    python: str = "/usr/bin/python3"
-    agent_state: str = ""
-    agent_path: str = ""
-    host_key: str = ""
-    credential: str = ""
-    environment: str = ""
-    groups: Sequence[str] = ()
-    accepted_gaps: Sequence[str] = ()
+CHANGEABLE = (
+    "address", "port", "user", "become", "python", "credential", "environment", "groups", "accepted_gaps",
+)  # fmt: skip
 
 
 class Found(NamedTuple):
@@ -62,18 +46,20 @@ class FleetService:
         self._evidence = evidence
         self._vault = vault
         self.audience = audience
+        self.keys = AgentKeys(database, evidence)
 
     # -- credentials
 
     def add_credential(self, name: str, private_key: str) -> Credential:
         """Keep an SSH private key, sealed.  Raises InvalidInput, Conflict."""
-        _check_name(name, "credential")
+        rules.check_name(name, "credential")
         key = channels.load_private_key(private_key)
+        identity = new_id()
         credential = Credential(
-            id=new_id(),
+            id=identity,
             name=name,
-            fingerprint=channels.fingerprint(f"{key.get_name()} {key.get_base64()}"),
-            sealed=self._vault.seal(private_key.encode()),
+            fingerprint=host_keys.fingerprint(f"{key.get_name()} {key.get_base64()}"),
+            sealed=self._vault.seal(private_key.encode(), identity),
             created_at=now(),
         )
         with self._database.transaction() as session:
@@ -89,42 +75,30 @@ class FleetService:
             return list(session.exec(select(Credential).order_by(Credential.name)))
 
     def private_key_of(self, host: Host) -> str:
-        """Return the private key that reaches a host, for the moment of its use.  Raises InvalidInput."""
+        """Return the private key that reaches a host, for the moment of its use.  Raises InvalidInput, SealBroken."""
         with self._database.reading() as session:
             credential = session.get(Credential, host.credential_id) if host.credential_id else None
         if credential is None:
             raise InvalidInput(f"{host.name}: no credential to reach it by", mend="verdelta credential add")
-        return self._vault.open(credential.sealed).decode()
+        return self._vault.open(credential.sealed, credential.id).decode()
 
     # -- hosts
 
     def add_host(self, new: NewHost) -> Host:
         """Look after one more host.  Raises InvalidInput, Conflict."""
-        _check_name(new.name, "host")
-        for group in new.groups:
-            _check_name(group, "group")
-        if new.environment:
-            _check_name(new.environment, "environment")
-        if new.reach not in REACHES:
-            raise InvalidInput(f"a host is reached by {', '.join(REACHES)}, not {new.reach!r}")
-        if new.reach == "ssh" and not (new.address and new.user and new.host_key):
-            raise InvalidInput(f"{new.name}: to be reached over SSH a host needs address, user and a pinned host key")
-        if new.host_key:
-            channels.fingerprint(new.host_key)  # raises InvalidInput when it is no key
+        new = rules.checked(new)
         with self._database.transaction() as session:
             if session.exec(select(Host).where(Host.name == new.name)).first():
                 raise Conflict(f"there is a host named {new.name}", mend=f"verdelta host show {new.name}")
-            credential = _credential_named(session, new.credential) if new.credential else None
             given = new._asdict()
-            del given["credential"]
+            credential = _credential_named(session, given.pop("credential"))
             host = Host(id=new_id(), created_at=now(), credential_id=credential.id if credential else None, **given)
-            host.groups, host.accepted_gaps = list(new.groups), list(new.accepted_gaps)
             host.host_key_pinned_at = now() if new.host_key else None
             session.add(host)
             session.flush()
             trusted = {}
             if host.reach == "ssh" and host.agent == "agentless":
-                trusted = _said(_trust(session, host, signing.SSHSIG, host.host_key))
+                trusted = said_of(self.keys.trust(session, host, signing.SSHSIG, host.host_key))
             content = {
                 "host_id": host.id,
                 "host_key": host.host_key,
@@ -182,28 +156,42 @@ class FleetService:
             raise NotFound(f"there is no host with the identity {host_id}")
         return found
 
-    def change_host(self, name: str, changes: dict[str, Any]) -> Host:
+    def change_host(self, name: str, changes: Mapping[str, Any]) -> Host:
         """Change how a host is reached or grouped.  Raises NotFound, InvalidInput."""
+        for field in changes:
+            if field not in CHANGEABLE:
+                raise InvalidInput(f"{field} of a host cannot be changed", mend=f"One of {', '.join(CHANGEABLE)}.")
         with self._database.transaction() as session:
             host = _host_named(session, name)
-            for field, value in changes.items():
-                if field not in CHANGEABLE:
-                    raise InvalidInput(f"{field} of a host cannot be changed", mend=f"One of {', '.join(CHANGEABLE)}.")
-                setattr(host, field, value)
+            known = host.model_dump(include=set(NewHost._fields))
+            new = rules.checked(NewHost(**{**known, **changes}))
+            for field in changes:
+                if field != "credential":
+                    setattr(host, field, getattr(new, field))
+                elif (credential := _credential_named(session, new.credential)) is not None:
+                    host.credential_id = credential.id
             session.add(host)
-            self._evidence.append(session, "host-changed", host.name, {"host_id": host.id, "changes": changes}, now())
+            said = {"host_id": host.id, "changes": {field: getattr(new, field) for field in changes}}
+            self._evidence.append(session, "host-changed", host.name, said, now())
         return host
 
     def repin(self, name: str, host_key: str) -> Host:
-        """Pin another SSH host key, because the host was reinstalled.  Raises NotFound, InvalidInput, Conflict."""
-        channels.fingerprint(host_key)
+        """Pin another SSH host key, because the host was reinstalled; the same one again changes nothing.
+
+        Raises NotFound, InvalidInput, GateClosed (the host is not reached over SSH), Conflict.
+        """
+        host_key = host_keys.normal(host_key)
         with self._database.transaction() as session:
             host = _host_named(session, name)
+            if host.reach != "ssh":
+                raise GateClosed(f"{name} is reached by {host.reach}: there is no SSH host key to pin")
+            if host.host_key == host_key:
+                return host
             was, host.host_key, host.host_key_pinned_at = host.host_key, host_key, now()
             session.add(host)
             trusted = {}
             if host.agent == "agentless":
-                trusted = _said(_trust(session, host, signing.SSHSIG, host_key))
+                trusted = said_of(self.keys.trust(session, host, signing.SSHSIG, host_key))
             content = {"host_id": host.id, "was": was, "host_key": host_key, **trusted}
             self._evidence.append(session, "host-key-pinned", host.name, content, now())
         return host
@@ -215,7 +203,7 @@ class FleetService:
         secret = new_secret()
         with self._database.transaction() as session:
             host = _host_named(session, name)
-            epoch = _newest_epoch(session, host.id) + 1
+            token = wire.Token(self.audience, host.id, self.keys.next_epoch(session, host.id), secret)
             session.add(
                 EnrolmentToken(
                     secret_digest=digest_of_secret(secret),
@@ -224,7 +212,7 @@ class FleetService:
                     expires_at=now() + INVITATION_LIFE,
                 )
             )
-        return f"{self.audience}.{host.id}.{epoch}.{secret}"
+        return str(token)
 
     def enrol(self, data: bytes) -> AgentKey:
         """Take in an agent's enrolment: its token is spent, its key is trusted from now on for this host alone.
@@ -234,53 +222,26 @@ class FleetService:
         """
         enrolment = Enrolment.parse(data, self.audience)
         with self._database.transaction() as session:
-            known = session.exec(select(AgentKey).where(AgentKey.key_id == enrolment.key_id)).first()
+            host = session.get(Host, enrolment.host_id, with_for_update=True)  # one enrolment of a host at a time
+            known = self.keys.find(session, enrolment.key_id)
             if known is not None:
-                if (known.host_id, known.epoch) == (enrolment.host_id, enrolment.epoch):
-                    return known
-                raise Conflict("this key belongs to another host", mend="Was the machine cloned? Enrol with a new key.")
-            host = session.get(Host, enrolment.host_id)
-            token = session.get(EnrolmentToken, digest_of_secret(enrolment.secret))
+                return _enrolled_before(known, enrolment)
+            token = session.get(EnrolmentToken, enrolment.secret_digest)
             if host is None or token is None or token.host_id != host.id:
                 raise NotAllowed("the enrolment token is not known", mend="Ask for one: verdelta host invite")
             if token.used_at is not None or token.expires_at <= now():
                 raise NotAllowed("the enrolment token is used or expired", mend=f"verdelta host invite {host.name}")
-            if enrolment.epoch != _newest_epoch(session, host.id) + 1:
+            if enrolment.epoch != self.keys.next_epoch(session, host.id):
                 raise NotAllowed("the host has enrolled another key since this token was made")
             token.used_at = now()
             session.add(token)
-            key = _trust(session, host, enrolment.scheme, enrolment.public_key)
-            self.advance(session, key, enrolment.sequence, enrolment.digest)
+            key = self.keys.trust(session, host, enrolment.scheme, enrolment.public_key)
+            self.keys.advance(session, key, enrolment.sequence, enrolment.digest)
             host.agent = "installed"
             session.add(host)
-            content = {"host_id": host.id, "epoch": key.epoch, "key_id": key.key_id, "envelope": data.decode()}
+            content = {"host_id": host.id, **said_of(key), "envelope": data.decode()}
             self._evidence.append(session, "enrolled", host.name, content, now())
             return key
-
-    # -- keys, for whoever takes messages in
-
-    def key(self, session: Session, host_id: str, epoch: int = 0) -> AgentKey:
-        """Return the key of a host's epoch, the newest one by default.  Raises NotFound when it is not enrolled."""
-        wanted = epoch or _newest_epoch(session, host_id)
-        key = session.get(AgentKey, (host_id, wanted))
-        if key is None:
-            raise NotFound("this host is not enrolled", mend="verdelta host bootstrap, or verdelta host invite")
-        return key
-
-    def advance(self, session: Session, key: AgentKey, sequence: int, digest: str) -> None:
-        """Remember the last message accepted from a key."""
-        key.last_sequence, key.last_digest = sequence, digest
-        session.add(key)
-
-    def mark_forked(self, host_id: str, epoch: int) -> None:
-        """Remember that two machines use one identity: nothing more is accepted from it until it enrols anew."""
-        with self._database.transaction() as session:
-            key = self.key(session, host_id, epoch)
-            if key.forked_at is None:
-                key.forked_at = now()
-                session.add(key)
-                content = {"host_id": host_id, "epoch": epoch, "key_id": key.key_id}
-                self._evidence.append(session, "identity-forked", host_id, content, now())
 
     # -- reaching
 
@@ -291,16 +252,7 @@ class FleetService:
         if host.reach == "check-in":
             raise channels.Unreachable(f"{host.name} is not reached: its agent calls the controller")
         address = Address(host.name, host.address, host.port, host.user, host.host_key)
-        return SshChannel(address, self.ssh_key(host))
-
-    def ssh_key(self, host: Host) -> paramiko.PKey:
-        """Return the private key object for a host."""
-        return channels.load_private_key(self.private_key_of(host))
-
-
-def _check_name(name: str, what: str) -> None:
-    if not is_name(name):
-        raise InvalidInput(f"{name!r} cannot name a {what}", mend="Letters, digits, dots, dashes; at most 63.")
+        return SshChannel(address, channels.load_private_key(self.private_key_of(host)))
 
 
 def _within(group: str, environment: str) -> list[ColumnElement[bool]]:
@@ -325,45 +277,20 @@ def _host_named(session: Session, name: str) -> Host:
     return host
 
 
-def _credential_named(session: Session, name: str) -> Credential:
+def _credential_named(session: Session, name: str) -> Credential | None:
+    """Return a credential, None where none is named.  Raises NotFound."""
+    if not name:
+        return None
     found = session.exec(select(Credential).where(Credential.name == name)).first()
     if found is None:
         raise NotFound(f"there is no credential named {name}", mend="verdelta credential list")
     return found
 
 
-def _newest_epoch(session: Session, host_id: str) -> int:
-    newest = session.exec(
-        select(AgentKey.epoch).where(AgentKey.host_id == host_id).order_by(col(AgentKey.epoch).desc())
-    ).first()
-    return newest or 0
-
-
-def _said(key: AgentKey) -> dict[str, Any]:
-    """Return what the evidence says of a key that is trusted from now on."""
-    return {"epoch": key.epoch, "key_id": key.key_id}
-
-
-def _trust(session: Session, host: Host, scheme: str, public_key: str) -> AgentKey:
-    """Trust a key for a host from now on.  Raises Conflict when another host has it: they are one machine's copies."""
-    key_id = signing.key_id(scheme, public_key)
-    taken = session.exec(select(AgentKey).where(AgentKey.key_id == key_id)).first()
-    if taken is not None:
-        other = session.get(Host, taken.host_id)
-        raise Conflict(
-            f"{host.name}: its key {key_id} is the key of {other.name if other else taken.host_id}",
-            mend="Two machines with one key were cloned from each other: give one of them new host keys.",
-        )
-    key = AgentKey(
-        host_id=host.id,
-        epoch=_newest_epoch(session, host.id) + 1,
-        scheme=scheme,
-        public_key=public_key,
-        key_id=key_id,
-        enrolled_at=now(),
-        last_sequence=0,
-        last_digest=wire.GENESIS,
-    )
-    session.add(key)
-    session.flush()
-    return key
+def _enrolled_before(known: AgentKey, enrolment: Enrolment) -> AgentKey:
+    """Return the key of an enrolment that comes again: its answer was lost.  Raises Conflict for any other use."""
+    if known.host_id != enrolment.host_id:
+        raise Conflict("this key belongs to another host", mend="Was the machine cloned? Enrol it with a new key.")
+    if known.epoch != enrolment.epoch:
+        raise Conflict("this host enrolled this key before", mend="Enrol a new one: verdelta-agent enrol --replace")
+    return known

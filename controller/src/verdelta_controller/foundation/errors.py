@@ -79,3 +79,9 @@ class Unavailable(VerdeltaError):
     """What this needs cannot be reached."""
 
     http_status = 503
+
+
+class HostFailed(VerdeltaError):
+    """A host did not do what was asked of it."""
+
+    http_status = 502

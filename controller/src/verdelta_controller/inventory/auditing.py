@@ -9,13 +9,13 @@ from ..fleet import agent_runs
 from ..fleet.channels import Channel
 from ..fleet.service import FleetService
 from ..fleet.tables import Host
-from ..foundation.errors import VerdeltaError
+from ..foundation.errors import HostFailed
 from .service import InventoryService, TakenIn
 
 BUSY_PATIENCE = 600.0  # seconds that an audit waits for the last step of an interrupted install
 
 
-class StillInstalling(VerdeltaError):
+class StillInstalling(HostFailed):
     """A step of an earlier install is still running on the host."""
 
 
@@ -56,6 +56,6 @@ class Auditor:
             return self._inventory.take_in(agent_runs.ask(channel, host, request), challenge)
 
     def _turn_of(self, host_id: str) -> threading.Lock:
-        """Return what lets one audit of a host be asked for at a time: without an agent the controller counts for it."""
+        """Return the lock that lets a host be audited once at a time: without an agent we count its messages for it."""
         with self._guard:
             return self._turns[host_id]

@@ -5,11 +5,9 @@ A host and its key have one history: every message says how far it had come, and
 
 from typing import NamedTuple
 
-from verdelta_agent.wire import GENESIS, Message
+from verdelta_agent.wire import GENESIS, NUMBER, Message
 
 from ..foundation.errors import Conflict, InvalidInput, NotAllowed
-
-LAST_SEQUENCE = (1 << 63) - 1  # what a database can hold
 
 
 class WrongAudience(NotAllowed):
@@ -66,8 +64,9 @@ def accept(
     `same_number` is the digest of the message accepted from this key under this number, "" when there is none.
     A host gives a number to one message only, so another one under the same number is another machine's.
 
-    The message has to name the last accepted message as the one before it; or, where the host missed an answer, to have that
-    one among those that it knows to be unanswered.  A copy of the host cannot know a message that it did not make.
+    The message has to name the last accepted message as the one before it; or, where the host missed an answer, to
+    have that one among those that it knows to be unanswered.  A copy of the host cannot know a message that it did
+    not make.
     Raises WrongAudience, WrongHost, WrongEpoch, Replayed, Forked, and InvalidInput for a number that nobody counts to.
     """
     _check_head(message, last, audience)
@@ -90,7 +89,7 @@ def _check_head(message: Message, last: LastMessage, audience: str) -> None:
         raise WrongHost()
     if message.epoch != last.epoch:
         raise WrongEpoch()
-    if not 0 < message.sequence <= LAST_SEQUENCE:
+    if not 0 < message.sequence <= NUMBER:
         raise InvalidInput("the sequence number of this message is out of range")
     if last.forked:
         raise _forked(last, "nothing more is accepted from this key")

@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, insert
+from sqlalchemy import func
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from verdelta_agent import model, wire
@@ -16,16 +17,26 @@ from ..fleet.tables import AgentKey
 from ..foundation import signing
 from ..foundation.clock import now
 from ..foundation.database import Database
-from ..foundation.errors import InvalidInput, NotFound, TooLarge, VerdeltaError
+from ..foundation.errors import HostFailed, InvalidInput, NotFound, TooLarge
 from ..foundation.evidence import EvidenceLog
-from . import rules
+from . import messages, rules
 from .comparing import compare
-from .content import EMPTY, Body, pack, parse_body, resolve, unpack
+from .content import EMPTY, pack, resolve, unpack
+from .messages import Body, Message
 from .tables import SectionContent, Snapshot, StoredEnvelope
 
 
-class StaleAudit(VerdeltaError):
+class StaleAudit(HostFailed):
     """The audit was not taken in answer to this request."""
+
+
+class Received(NamedTuple):
+    """A message whose signature holds, and the rows that it brings, by their digest."""
+
+    data: bytes
+    envelope: wire.Envelope
+    message: Message
+    rows: Mapping[str, bytes]
 
 
 class TakenIn(NamedTuple):
@@ -64,88 +75,68 @@ class InventoryService:
         """
         if len(data) > self.limit:
             raise TooLarge(f"a message of {len(data)} bytes; at most {self.limit}")
-        try:
-            envelope = wire.decode_envelope(data)
-            message = wire.decode_message(envelope.payload)
-        except wire.WireError as error:
-            raise InvalidInput(str(error)) from error
-        if message.kind not in (wire.CHECK_IN, wire.AUDIT):
-            raise InvalidInput(f"a message of the kind {message.kind!r} is not taken here")
+        envelope = messages.open_envelope(data)
+        with self._database.reading() as session:
+            key = self._fleet.keys.signer(session, envelope.key_id)
+        signing.verify(key.scheme, key.public_key, wire.to_be_signed(envelope.payload), envelope.signature)
+        message = messages.read_message(envelope.payload)
+        received = Received(data, envelope, message, self._brought(message.body))
         try:
             with self._database.transaction() as session:
-                return self._accept(session, data, envelope, message, challenge)
+                return self._accept(session, key, received, challenge)
         except rules.Forked:
-            self._fleet.mark_forked(message.host_id, message.epoch)
+            self._fleet.keys.mark_forked(key.host_id, key.epoch)
             raise
 
-    def _accept(
-        self, session: Session, data: bytes, envelope: wire.Envelope, message: wire.Message, challenge: str | None
-    ) -> TakenIn:
-        key = self._fleet.key(session, message.host_id, message.epoch)
-        signing.verify(key.scheme, key.public_key, wire.to_be_signed(envelope.payload), envelope.signature)
-        body = parse_body(message.body)
-        taken = self._digest_of_number(session, message) if message.sequence <= key.last_sequence else ""
-        decision = rules.accept(message, envelope.digest, _standing(key), self._fleet.audience, taken)
+    def _brought(self, body: Body) -> dict[str, bytes]:
+        """Return the rows that a message brings, by their digest and as they are stored.  Raises InvalidInput."""
+        brought: dict[str, bytes] = {}
+        with self._database.reading() as session:
+            for name, content in body.contents.items():
+                base = _rows(session, content.base) if content.base else None
+                digest = body.sections[name].digest
+                brought[digest] = pack(resolve(name, content, base, digest))
+        return brought
+
+    def _accept(self, session: Session, signer: AgentKey, received: Received, challenge: str | None) -> TakenIn:
+        key = self._fleet.keys.newest(session, signer.host_id, hold=True)
+        if key.key_id != signer.key_id:
+            raise rules.WrongEpoch()
+        body, digest = received.message.body, received.envelope.digest
+        head = received.message.head()
+        taken = _digest_of_number(session, head) if head.sequence <= key.last_sequence else ""
+        decision = rules.accept(head, digest, _standing(key), self._fleet.audience, taken)
         if challenge is not None and body.challenge != challenge:
             raise StaleAudit("the audit does not answer the request that was made: it may be an old one")
-        lacking = self._lacking(session, body)
-        if lacking and message.kind == wire.AUDIT:
-            raise InvalidInput(f"audit: the rows of {lacking[0]} are neither known nor in the message")
-        if isinstance(decision, rules.Duplicate):
-            return self._answer(session, message.host_id, envelope.digest, body, lacking)
-        self._store_contents(session, body)
-        self._fleet.advance(session, key, message.sequence, envelope.digest)
-        self._keep(session, message, envelope, data)
-        if not lacking:
-            self._move_on(session, message.host_id, envelope.digest, body)
-        return self._answer(session, message.host_id, envelope.digest, body, lacking)
+        lacking = _lacking(session, body)
+        if lacking and received.message.kind == wire.AUDIT:
+            raise InvalidInput(f"message: the rows of {lacking[0]} are neither known nor in it")
+        if isinstance(decision, rules.Accepted):
+            _store(session, received.rows)
+            self._fleet.keys.advance(session, key, received.message.sequence, digest)
+            self._keep(session, received)
+            if not lacking:
+                self._move_on(session, key.host_id, digest, body)
+        return self._answer(session, key.host_id, digest, body, lacking)
 
-    def _digest_of_number(self, session: Session, message: wire.Message) -> str:
-        """Return the digest of the message that was accepted under this number, "" when there is none."""
-        wanted = select(StoredEnvelope.digest).where(
-            StoredEnvelope.host_id == message.host_id,
-            StoredEnvelope.epoch == message.epoch,
-            StoredEnvelope.sequence == message.sequence,
+    def _keep(self, session: Session, received: Received) -> None:
+        message, digest = received.message, received.envelope.digest
+        session.add(
+            StoredEnvelope(
+                digest=digest,
+                host_id=message.host_id,
+                epoch=message.epoch,
+                sequence=message.sequence,
+                kind=message.kind,
+                received_at=now(),
+                data=received.data,
+            )
         )
-        return session.exec(wanted).first() or ""
-
-    def _lacking(self, session: Session, body: Body) -> list[str]:
-        wanted = {s.digest for name, s in body.sections.items() if name not in body.contents} - {EMPTY}
-        stored = _stored(session, wanted)
-        return sorted(
-            name
-            for name, s in body.sections.items()
-            if name not in body.contents and s.digest != EMPTY and s.digest not in stored
-        )
-
-    def _store_contents(self, session: Session, body: Body) -> None:
-        stored = _stored(session, {body.sections[name].digest for name in body.contents})
-        new: dict[str, bytes] = {}
-        for name, content in body.contents.items():
-            digest = body.sections[name].digest
-            base = self.rows(session, content.base) if content.base else None
-            rows = resolve(name, content, base, digest)
-            if digest not in stored:
-                new[digest] = pack(rows)
-        if new:
-            session.execute(insert(SectionContent), [{"digest": d, "rows": rows} for d, rows in sorted(new.items())])
-
-    def _keep(self, session: Session, message: wire.Message, envelope: wire.Envelope, data: bytes) -> None:
-        stored = StoredEnvelope(
-            digest=envelope.digest,
-            host_id=message.host_id,
-            epoch=message.epoch,
-            sequence=message.sequence,
-            kind=message.kind,
-            received_at=now(),
-            data=data,
-        )
-        session.add(stored)
         said = {
             "host_id": message.host_id,
             "sequence": message.sequence,
-            "digest": envelope.digest,
-            "envelope": hashlib.sha256(data).hexdigest(),
+            "digest": digest,
+            "envelope": hashlib.sha256(received.data).hexdigest(),
         }
         self._evidence.append(session, "audit", message.host_id, said, now())
 
@@ -184,7 +175,7 @@ class InventoryService:
     def request_for(self, host_id: str, challenge: str, install_lock: str | None) -> wire.Request:
         """Return what to ask a host's agent for: a fresh audit of what is not known yet."""
         with self._database.reading() as session:
-            key = self._fleet.key(session, host_id)
+            key = self._fleet.keys.newest(session, host_id)
             current = self.current(session, host_id)
             known = {name: section[1] for name, section in current.sections.items()} if current else {}
             return wire.Request(
@@ -252,12 +243,10 @@ class InventoryService:
 
     def rows(self, session: Session, digest: str) -> model.Rows:
         """Return the rows with a digest.  Raises NotFound."""
-        if digest == EMPTY:
-            return {}
-        stored = session.get(SectionContent, digest)
-        if stored is None:
+        rows = _rows(session, digest)
+        if rows is None:
             raise NotFound(f"no rows with the digest {digest}")
-        return unpack(stored.rows)
+        return rows
 
     def envelope(self, digest: str) -> bytes:
         """Return a message as it was received.  Raises NotFound."""
@@ -277,7 +266,41 @@ def _standing(key: AgentKey) -> rules.LastMessage:
     return rules.LastMessage(key.host_id, key.epoch, key.last_sequence, key.last_digest, key.forked_at is not None)
 
 
-def _stored(session: Session, digests: set[str]) -> set[str]:
-    if not digests:
-        return set()
-    return set(session.exec(select(SectionContent.digest).where(col(SectionContent.digest).in_(digests))))
+def _digest_of_number(session: Session, message: wire.Message) -> str:
+    """Return the digest of the message that was accepted under this number, "" when there is none."""
+    wanted = select(StoredEnvelope.digest).where(
+        StoredEnvelope.host_id == message.host_id,
+        StoredEnvelope.epoch == message.epoch,
+        StoredEnvelope.sequence == message.sequence,
+    )
+    return session.exec(wanted).first() or ""
+
+
+def _rows(session: Session, digest: str) -> model.Rows | None:
+    if digest == EMPTY:
+        return {}
+    stored = session.get(SectionContent, digest)
+    return None if stored is None else unpack(stored.rows)
+
+
+def _lacking(session: Session, body: Body) -> list[str]:
+    """Return the sections whose rows are neither stored nor in the message."""
+    wanted = {name: s.digest for name, s in body.sections.items() if name not in body.contents and s.digest != EMPTY}
+    stored = set(session.exec(select(SectionContent.digest).where(col(SectionContent.digest).in_(wanted.values()))))
+    return sorted(name for name, digest in wanted.items() if digest not in stored)
+
+
+def _store(session: Session, rows: Mapping[str, bytes]) -> None:
+    """Keep rows, unless they are there: hosts share much, and those that bring the same at once do not disturb another.
+
+    In the order of the digests, so that two that wait for each other's rows do not do so for ever.
+    """
+    if rows:
+        statement = _INSERT[session.get_bind().dialect.name]
+        session.execute(statement, [{"digest": digest, "rows": packed} for digest, packed in sorted(rows.items())])
+
+
+_INSERT = {
+    "postgresql": postgresql.insert(SectionContent).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(SectionContent).on_conflict_do_nothing(),
+}

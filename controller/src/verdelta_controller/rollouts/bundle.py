@@ -22,7 +22,8 @@ from ..foundation.errors import InvalidInput, TooLarge
 from ..foundation.notes import NoteVerifier
 from ..foundation.signing import BadSignature, SigningKey
 from ..inventory.comparing import compared
-from ..inventory.content import EMPTY, Body, Digest, Row, parse_body
+from ..inventory.content import EMPTY
+from ..inventory.messages import Body, Digest, Row, digests_in, open_envelope, read_message
 
 FORMAT = "verdelta-evidence"
 VERSION = 1
@@ -165,14 +166,9 @@ class Audited(NamedTuple):
 
 def read_audit(envelope: str) -> Audited:
     """Return the audit in a message; its signature is not looked at here.  Raises InvalidInput."""
-    try:
-        opened = wire.decode_envelope(envelope.encode())
-        message = wire.decode_message(opened.payload)
-    except ValueError as error:  # a WireError, or text that no UTF-8 can be
-        raise InvalidInput(f"not a message of an agent: {error}") from error
-    body = parse_body(message.body)
-    sections = {name: model.Digested(s.status, s.digest, s.error) for name, s in body.sections.items()}
-    return Audited(opened, message, body, sections)
+    opened = open_envelope(envelope.encode("utf-8", "backslashreplace"))
+    message = read_message(opened.payload)
+    return Audited(opened, message.head(), message.body, digests_in(message.body))
 
 
 def rows_needed(known: Audited | None, before: Audited, after: Audited, asked_for: Collection[str]) -> set[str]:
