@@ -182,11 +182,12 @@ def _rendered_host(rollout_id: int, host: str) -> Markup:
 
 
 def _parts(shown: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parts of the page that can change, rendered, by the identifiers of their elements."""
-    parts = {"summary": fragment("parts/summary.html", live=True, **shown)}
+    """Return what of the page can change, as htmx takes it: the title, and parts by the names of their elements."""
+    parts = {"summary": fragment("parts/summary.html", **shown)}
     for wave in shown["waves"]:
-        parts[f"wave-{wave.number}"] = fragment("parts/wave.html", live=True, **{**shown, "wave": wave})
-    return {
+        parts[f"wave-{wave.number}"] = fragment("parts/wave.html", **{**shown, "wave": wave})
+    title = f"<title>{fragment('parts/title.html', **shown)} · Verdelta</title>"
+    return {"title": title} | {
         name: f'<hx-partial hx-target="#{name}" hx-swap="outerMorph">{part}</hx-partial>'
         for name, part in parts.items()
     }
