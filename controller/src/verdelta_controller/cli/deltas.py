@@ -1,6 +1,5 @@
 """Pictures of differences: rows by section, and after a roll-out the verdict on each of them.  Pure."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -11,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .render import value_text
+from .render import short, value_text
 from .signs import BAD, BUSY, GOOD, IDLE, OUTCOMES, UNSURE, Sign, sign_of
 from .text import amount, cut, plain
 
@@ -25,7 +24,6 @@ LEADING = (
 )
 FIELDS_SHOWN = 4  # of a row that was added or removed; wide shows all
 ACCEPTABLE = ("matched", "waived")
-_DIGEST = re.compile(r"[0-9a-f]{32,}")
 _COLOURS = {"+": GOOD, "-": BAD, "~": BUSY, "=": IDLE, " ": UNSURE}
 
 
@@ -110,8 +108,8 @@ def moved(before: object, after: object, wide: bool = False) -> str:
     old, new = _value(before, True), _value(after, True)
     if wide:
         return f"{old} → {new}"
-    if _short(old) != _short(new):
-        old, new = _short(old), _short(new)
+    if short(old) != short(new):
+        old, new = short(old), short(new)
     if len(old) > 40 or len(new) > 40:
         shared = max(_shared_start(old, new) - 10, 0)
         if shared > 10:
@@ -139,21 +137,12 @@ def _value(value: object, wide: bool) -> str:
 def _whole(row: Row, wide: bool) -> str:
     names = [name for name in _ordered(row) if wide or _says_something(row[name])]
     shown = names if wide else names[:FIELDS_SHOWN]
-    said = [f"{plain(name)} {_of_whole(row[name], wide)}" for name in shown]
+    said = [f"{plain(name)} {value_text(row[name], wide)}" for name in shown]
     return ", ".join([*said, "…"] if len(names) > len(shown) else said)
 
 
 def _says_something(value: object) -> bool:
     return not (value is None or value is False or value == "" or value == [])
-
-
-def _of_whole(value: object, wide: bool) -> str:
-    return value_text(value, True) if wide else cut(_short(value_text(value, True)), 60)
-
-
-def _short(text: str) -> str:
-    """Return a digest by its first digits, and any other text as it is."""
-    return f"{text[:12]}…" if _DIGEST.fullmatch(text) else text
 
 
 def _ordered(row: Row) -> list[str]:
@@ -187,7 +176,7 @@ def _widths(entries: Sequence[Entry], width: int, wide: bool) -> _Widths:
     detail = max(cell_len(line) for entry in entries for line in _details(entry, field))
     if not wide:
         room = max(width - 6 - (outcome + 2 if outcome else 0), 20)  # the marks, and two spaces between columns
-        key = min(key, room // 2)
+        key = min(key, max(room // 2, room - detail))
         detail = min(detail, room - key)
     return _Widths(key, field, detail, outcome)
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.text import Text
 
 from ..foundation.errors import NotFound
-from . import output, render
+from . import output, render, signs
 from .command import Group, connected
 from .session import Session, confirm, path_of
 from .text import amount, plain, size
@@ -53,7 +53,17 @@ def build(session: Session, manifest: str, dry_run: bool) -> None:
     for file in found.files:
         _bring_in(session, file)
     made = session.api.post("releases", found.order())
-    session.show(made, lambda: render.release(made, session.wide))
+    session.show(made, lambda: _built(made))
+
+
+def _built(document: dict[str, Any]) -> Text:
+    name, files = f"{document['name']} {document['version']}", amount(len(document["files"]), "file")
+    line = Text(plain(f"✔ {name}: {files}, package {document['digest'][:12]}, {document['state']}"), style=signs.GOOD)
+    if document["authorised_at"] is None:
+        line.append("\n").append(
+            plain(f"What it may change is frozen by: verdelta release authorise {name}"), style="none"
+        )
+    return line
 
 
 def _checked(found: "Package") -> Together:
@@ -61,7 +71,9 @@ def _checked(found: "Package") -> Together:
     total = sum(file.size for file in found.files)
     head = f"✔ {found.path}: {manifest.release} {manifest.version} can be built; nothing was sent"
     files = f"{amount(len(found.files), 'file')}, {size(total)}; may change:"
-    return Together(Text(head, style="green"), Text(files), render.authorised_changes(manifest.document()["changes"]))
+    return Together(
+        Text(head, style=signs.GOOD), Text(files), render.authorised_changes(manifest.document()["changes"])
+    )
 
 
 def _bring_in(session: Session, file: "File") -> None:
@@ -139,7 +151,7 @@ def authorise(session: Session, name: str, version: str, yes: bool) -> None:
 def _authorised(document: dict[str, Any]) -> Text:
     frozen = f"{amount(len(document['manifest']['changes']), 'change')}, frozen as {document['authorised_change'][:12]}"
     who = f"{document['name']} {document['version']} is authorised by {document['authorised_by']}"
-    return Text(plain(f"✔ {who}: {frozen}"), style="green")
+    return Text(plain(f"✔ {who}: {frozen}"), style=signs.GOOD)
 
 
 @release.command(

@@ -1,5 +1,6 @@
 """Pictures of what the API answers: lists, and one thing with its facts.  Pure: a document in, a renderable out."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from .signs import Sign, sign_of
 from .text import amount, cut, moment, plain, size
 
 Document = Mapping[str, Any]
+_DIGEST = re.compile(r"[0-9a-f]{32,}")
 STATES_SHOWN = 5  # of a host's past states; wide shows all
 
 
@@ -193,14 +195,19 @@ def row_text(row: Document, wide: bool) -> str:
 
 
 def value_text(value: object, wide: bool = False) -> str:
-    """Return a value of a row; a long one is cut unless everything is asked for."""
+    """Return a value of a row; a digest is told by its first digits, and a long text is cut, unless all is wanted."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
         text = "[" + ", ".join(value_text(item, wide) for item in value) + "]"
     else:
         text = "none" if value is None else plain(value) or '""'
-    return text if wide else cut(text, 60)
+    return text if wide else cut(short(text), 60)
+
+
+def short(text: str) -> str:
+    """Return a digest by its first digits, and any other text as it is."""
+    return f"{text[:12]}…" if _DIGEST.fullmatch(text) else text
 
 
 # -- releases

@@ -15,7 +15,7 @@ GOOD, BAD, UNSURE, BUSY, IDLE = "green", "red", "yellow", "cyan", "dim"
 
 OK = Sign("✔", "ok", GOOD)
 WRONG = Sign("✖", "wrong", BAD)
-WARNING = Sign("!", "look at this", UNSURE)
+WARNING = Sign("!", "warning", UNSURE)
 SKIPPED = Sign("·", "skipped", IDLE)
 FAILED = Sign("✖", "failed", BAD)
 UNCHANGED = Sign("✔", "no change", GOOD)

@@ -191,10 +191,10 @@ def _laid_out(lines: Sequence[Line], width: int, wide: bool) -> list[Text]:
     """Return the lines with their texts in one column."""
     starts = [cell_len(line.guide) + (2 if line.sign else 0) for line in lines]
     column = max(start + cell_len(line.name) for start, line in zip(starts, lines, strict=True)) + 2
-    column = column if wide else min(column, max(width * 9 // 20, 30))
+    column = column if wide else min(column, max(width * 11 // 20, 30))
     laid = []
     for start, line in zip(starts, lines, strict=True):
-        text = Text(line.guide, style="dim")
+        text = Text.assemble((line.guide, "dim"))
         if line.sign:
             text.append(f"{line.sign.sign} ", style=line.sign.style)
         room = column - start - 2
