@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import verdelta_agent
-from verdelta_agent import kept
+from verdelta_agent import wire
+from verdelta_controller.fleet.channels import Channel
 from verdelta_controller.fleet.service import NewHost
 from verdelta_controller.fleet.tables import Host
 from verdelta_controller.foundation.notes import NoteVerifier
@@ -24,19 +25,22 @@ from verdelta_controller.rollouts.service import RolloutService
 from verdelta_controller.rollouts.tables import Deployment
 from verdelta_controller.wiring import Services
 
-# The agent's own command line, with fewer sections; `unreadable` is one that fails or is read in part, if a test asks.
+# The agent's own command line, with fewer sections.  Files beside its key say what else is different about this host.
 AGENT = """
 import os, sys
 sys.path.insert(0, {agent!r})
-from verdelta_agent import cli
+from verdelta_agent import cli, host, identity
 from verdelta_agent.model import OK, Collector, Section
-chosen = ("system.host", "system.groups", "system.files")
-collectors = [collector for collector in cli.COLLECTORS if collector.name in chosen]
-state = sys.argv[sys.argv.index("--state") + 1]
 def partial(host):
     return Section(OK, {{"1": {{"socket": "0"}}}}, {{}}, "partial: not read: 1 socket")
-if os.path.exists(os.path.join(state, "partial")):
+place = sys.argv[1 + max(sys.argv.index(name) for name in ("--state", "--sign-with") if name in sys.argv)]
+chosen = ("system.host", "system.groups", "system.files")
+collectors = [collector for collector in cli.COLLECTORS if collector.name in chosen]
+if os.path.exists(place + ".partial"):
     collectors.append(Collector("hardware.cpu", "socket", partial, 5))
+if os.path.exists(place + ".old"):
+    identity._create_ssh_key = identity._create_openssl_key
+host.LocalHost.watched = (place + ".watched",)
 cli.COLLECTORS = tuple(collectors)
 sys.exit(cli.main())
 """
@@ -132,11 +136,12 @@ class RealRollouts:
         """What an auditor has of this controller."""
         return [self.services.evidence.verifier]
 
-    def host(self, name: str, accepted_gaps: Sequence[str] = (), audit: bool = True) -> Host:
-        """Look after a host: its agent is enrolled, and watches the host's own folder."""
-        watched, state = self.watched(name), self.folder / f"{name}.agent"
-        watched.mkdir()
-        (watched / "motd").write_text(f"this is {name}\n")
+    def host(self, name: str, accepted_gaps: Sequence[str] = (), audit: bool = True, marks: Sequence[str] = ()) -> Host:
+        """Look after a host: its agent is enrolled, and watches the host's own folder.
+
+        Marks: partial (its processors are read in part only), old (it has no OpenSSH that can sign).
+        """
+        state = self._machine(name, marks)
         host = self.services.fleet.add_host(
             NewHost(
                 name,
@@ -149,15 +154,44 @@ class RealRollouts:
             )
         )
         self.enrol(name)
-        kept.save_watched(str(state), [str(watched)])
         if audit:
             self.services.auditor.audit(host)
         return host
 
+    def agentless(self, name: str, host_key: str) -> Host:
+        """Look after a host without an agent, whose own SSH key signs; nothing is reached over a network."""
+        self._machine(name, ())
+        return self.services.fleet.add_host(
+            NewHost(name, reach="ssh", address="192.0.2.7", user="deploy", host_key=host_key)
+        )
+
+    def ask(self, channel: Channel, host: Host, request: wire.Request) -> bytes:
+        """Run the agent once, as on a host that keeps nothing; in place of `agent_runs.ask`."""
+        arguments = ["audit", "--request", "-", "--sign-with", str(self.folder / host.name)]
+        done = channel.run([sys.executable, "-ISE", str(self.agent), *arguments], wire.encode_request(request))
+        assert done.status == 0, done.error
+        return done.output.strip()
+
+    def new_host_key(self, name: str) -> str:
+        """Give a machine another SSH host key, and return the public half."""
+        path = self.folder / name
+        for old in (path, path.with_name(f"{name}.pub")):
+            old.unlink(missing_ok=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+        return " ".join(path.with_name(f"{name}.pub").read_text().split()[:2])
+
+    def _machine(self, name: str, marks: Sequence[str]) -> Path:
+        """Make what there is on a machine, and return where its agent keeps its state."""
+        self.watched(name).mkdir()
+        (self.watched(name) / "motd").write_text(f"this is {name}\n")
+        for mark in marks:
+            (self.folder / f"{name}.{mark}").touch()
+        return self.folder / name
+
     def enrol(self, name: str) -> None:
         """Let a host's agent make a key and enrol it, with a new invitation."""
         token = self.services.fleet.invite(name)
-        arguments = ["--state", str(self.folder / f"{name}.agent"), "enrol", "--print", "--replace"]
+        arguments = ["--state", str(self.folder / name), "enrol", "--print", "--replace"]
         command = [sys.executable, "-ISE", str(self.agent), *arguments]
         done = subprocess.run(command, input=token.encode(), capture_output=True, check=True)
         self.services.fleet.enrol(done.stdout.strip())

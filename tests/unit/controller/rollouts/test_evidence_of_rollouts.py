@@ -9,10 +9,13 @@ import pytest
 from tests.support.rolled_out import RealRollouts
 from tests.support.web import a_controller
 
+from verdelta_controller.fleet import agent_runs
+from verdelta_controller.fleet.channels import LocalChannel
 from verdelta_controller.foundation.errors import GateClosed, NotFound
 from verdelta_controller.rollouts import verdict
 from verdelta_controller.rollouts.bundle_check import verify
 from verdelta_controller.rollouts.bundle_report import Report
+from verdelta_controller.rollouts.installers import ansible
 from verdelta_controller.rollouts.states import RolloutState
 from verdelta_controller.rollouts.tables import Deployment
 
@@ -129,9 +132,7 @@ def test_a_host_that_was_never_audited_before_is_proved_without_a_last_known_sta
 def test_a_gap_counts_as_accepted_where_the_log_says_that_its_operator_accepted_it(
     real: RealRollouts, by_a_change: bool
 ) -> None:
-    host = real.host("web-07", accepted_gaps=[] if by_a_change else ["hardware.cpu"])
-    (real.folder / "web-07.agent" / "partial").touch()
-    real.services.auditor.audit(host)
+    host = real.host("web-07", accepted_gaps=[] if by_a_change else ["hardware.cpu"], marks=["partial"])
     if by_a_change:
         host = real.services.fleet.change_host("web-07", {"accepted_gaps": ["hardware.cpu"]})
     real.release()
@@ -153,12 +154,40 @@ def test_a_host_that_enrolled_anew_is_proved_by_its_newest_key(real: RealRollout
     assert [key["epoch"] for key in evidence["keys"]] == [1, 2]
 
 
+def test_a_host_whose_openssh_cannot_sign_is_proved_by_the_key_that_it_made_otherwise(real: RealRollouts) -> None:
+    host = real.host("web-07", marks=["old"])
+    real.release()
+    real.install = _installs(real)
+    rollout = real.roll_out("1.1", [host])
+    assert [found.state for found in _proved(real, rollout).hosts] == ["verified"]
+    (evidence,) = json.loads(real.export(rollout))["evidence"]["hosts"]
+    assert [key["scheme"] for key in evidence["keys"]] == ["ecdsa-p256-sha256"]
+
+
+def test_a_host_without_an_agent_is_proved_by_the_ssh_host_key_that_was_pinned_last(
+    real: RealRollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_runs, "ask", real.ask)
+    monkeypatch.setattr(real.services.fleet, "open_channel", lambda host: LocalChannel())
+    monkeypatch.setattr(ansible, "INSTALL_LOCK", str(real.folder))
+    host = real.agentless("web-07", real.new_host_key("web-07"))
+    real.services.auditor.audit(host)
+    host = real.services.fleet.repin("web-07", real.new_host_key("web-07"))
+    real.release()
+    real.install = _installs(real)
+    rollout = real.roll_out("1.1", [host])
+    said = _said(_proved(real, rollout), "web-07")
+    assert f"the audit before is signed by the key pinned on {host.created_at.date()}" in said
+    (evidence,) = json.loads(real.export(rollout))["evidence"]["hosts"]
+    assert [(key["epoch"], key["public_key"] == host.host_key) for key in evidence["keys"]] == [(1, False), (2, True)]
+
+
 def test_a_host_that_falls_silent_is_proved_to_have_given_no_verdict(real: RealRollouts) -> None:
     host = real.host("web-07")
     real.release()
 
     def cut(action: str, deployment: Deployment) -> None:
-        (real.folder / "web-07.agent" / "identity.json").unlink()
+        (real.folder / "web-07" / "identity.json").unlink()
 
     real.install = cut
     report = _proved(real, real.roll_out("1.1", [host]))
