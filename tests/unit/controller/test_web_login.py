@@ -139,6 +139,12 @@ def test_a_session_that_is_asked_for_from_another_site_stays_open(client, servic
     assert client.get("/").status_code == 200
 
 
+def test_who_came_from_another_site_can_go_on_with_the_session_that_is_not_sent_from_there(client):
+    form = client.get("/login?next=/rollouts/1", headers={"sec-fetch-site": "cross-site"}).text
+    assert '<a href="/rollouts/1">Go on' in form
+    assert "Go on" not in client.get("/login?next=/rollouts/1").text
+
+
 def test_whoever_is_logged_in_is_named_on_the_page(client, services):
     log_in(client, services.access.create_token("nightly", Role.AUDITOR, 1).secret)
     assert "nightly" in client.get("/").text

@@ -258,6 +258,14 @@ def test_the_verdict_of_one_host_is_shown_whole_with_its_evidence(client):
     assert "There is no verdict yet." in shown(client, "/rollouts/1/hosts/web-04")
 
 
+def test_a_long_verdict_comes_in_pages_and_its_host_lists_the_worst_of_it(client, monkeypatch):
+    monkeypatch.setattr(rollouts, "ITEMS_ALONE", 3)
+    first = client.get("/rollouts/1/hosts/web-02").text
+    assert 'rel="next" href="/rollouts/1/hosts/web-02?offset=3"' in first
+    assert "eve" in first
+    assert "4\u20134 of 4" in shown(client, "/rollouts/1/hosts/web-02?offset=3")
+
+
 @pytest.mark.parametrize(
     "path, status",
     [

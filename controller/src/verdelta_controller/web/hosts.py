@@ -17,8 +17,9 @@ from ..inventory.service import InventoryService, LastAudit, digested
 from ..inventory.tables import Snapshot
 from ..rollouts.judging import os_row
 from . import text, timeline
+from .paging import Number, Offset, Page
 from .rendering import render
-from .state import Number, Services, services_of
+from .state import Services, services_of
 
 router = APIRouter()
 
@@ -29,7 +30,6 @@ CHANGES_ALONE = 500
 ROWS = 200
 COLUMNS = 8  # of a section; where most rows have more fields than that, each row is written out
 
-Offset = Annotated[int, Query(ge=0, le=1_000_000_000)]
 Text = Annotated[str, Query(max_length=200)]
 
 
@@ -54,25 +54,6 @@ class Line(NamedTuple):
     audit: LastAudit | None
     gaps: list[Reading]
     deployment: dict[str, Any] | None
-
-
-class Page(NamedTuple):
-    """Which part of a long list this is."""
-
-    offset: int
-    shown: int
-    total: int
-    size: int
-
-    @property
-    def previous(self) -> int | None:
-        """Return where the page before begins, if there is one."""
-        return max(self.offset - self.size, 0) if self.offset else None
-
-    @property
-    def following(self) -> int | None:
-        """Return where the next page begins, if there is one."""
-        return self.offset + self.size if self.offset + self.shown < self.total else None
 
 
 @router.get("/")

@@ -49,7 +49,7 @@ def login(
     next: Annotated[str, Query(max_length=2000)] = "/",
 ) -> Response:
     """Return the form to log in with, or the button that opens a one-time link."""
-    return render(request, "login.html", link=link, next=_ours(next), error=None)
+    return _form(request, link, next, None)
 
 
 @router.post(
@@ -68,7 +68,7 @@ def enter(
     try:
         session = access.open_session(link or token.strip())
     except NotAuthenticated as error:
-        return render(request, "login.html", error.http_status, link="", next=_ours(next), error=error)
+        return _form(request, "", next, error)
     response = RedirectResponse(_ours(next), 303)
     response.set_cookie(
         COOKIE,
@@ -93,6 +93,14 @@ def leave(request: Request, access: Access) -> Response:
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response
+
+
+def _form(request: Request, link: str, next: str, error: NotAuthenticated | None) -> Response:
+    """Return the form; who came from another site may be logged in already: a strict cookie is not sent from there."""
+    status = error.http_status if error else 200
+    came_from_elsewhere = request.headers.get("sec-fetch-site") == "cross-site"
+    context = {"link": link, "next": _ours(next), "error": error, "came_from_elsewhere": came_from_elsewhere}
+    return render(request, "login.html", status, **context)
 
 
 def _ours(address: str) -> str:

@@ -17,13 +17,15 @@ from ..access.http import Reads, identify
 from ..foundation.errors import NotAuthenticated
 from ..rollouts.routes import HEARTBEAT, is_at_rest
 from ..rollouts.states import ENDED, HostState
+from .paging import Number, Offset, Page
 from .rendering import fragment, render
-from .state import Number, services_of
+from .state import Services, services_of
 
 router = APIRouter()
 
 LISTED = 100  # hosts of a roll-out that are shown at once; "?hosts=all" shows the others too
 ITEMS = 20  # of the verdict of one of them; its own page has the rest
+ITEMS_ALONE = 500
 PAUSE = 0.3  # seconds at least between two updates of a page, however much happens
 SHARE = 4  # how much longer than an update took the pause after it is: a large roll-out is not to keep a core busy
 
@@ -67,21 +69,23 @@ def rollout(
 
 
 @router.get("/rollouts/{rollout_id}/hosts/{name}")
-def verdict(request: Request, actor: Reads, rollout_id: Number, name: str) -> Response:
+def verdict(request: Request, actor: Reads, rollout_id: Number, name: str, offset: Offset = 0) -> Response:
     """Return the whole verdict of one host of a roll-out."""
     services = services_of(request)
     deployment = services.rollouts.deployment(rollout_id, name)
     view = services.rollouts.host_view(rollout_id, name)
+    items = in_order(view["items"])[offset : offset + ITEMS_ALONE]
     return render(
         request,
         "verdict.html",
         rollout=services.rollouts.summary(rollout_id),
-        host={**view, "items": in_order(view["items"])},
+        host={**view, "items": items},
+        page=Page(offset, len(items), len(view["items"]), ITEMS_ALONE),
         envelopes=(deployment.before_envelope, deployment.after_envelope),
     )
 
 
-def _known(request: Request, rollout_id: Number) -> None:
+def _known(request: Request, actor: Reads, rollout_id: Number) -> None:
     services_of(request).rollouts.summary(rollout_id)  # raises NotFound, while it can still be answered as that
 
 
@@ -98,13 +102,12 @@ async def live(
         while not await request.is_disconnected() and await asyncio.to_thread(_is_let_in, request):
             changed.clear()
             began = time.monotonic()
-            view = await asyncio.to_thread(services.rollouts.view, rollout_id)
-            parts = await asyncio.to_thread(_parts, _shown(view, everything=hosts == "all"))
+            parts, at_rest = await asyncio.to_thread(_now, services, rollout_id, hosts == "all")
             took = time.monotonic() - began
             news = "".join(part for name, part in parts.items() if sent.get(name) != part)
             yield ServerSentEvent(raw_data=news) if news else ServerSentEvent(comment="nothing new")
             sent = parts
-            if is_at_rest(view):
+            if at_rest:
                 yield ServerSentEvent(event="rest", raw_data="")
                 return
             await asyncio.sleep(max(PAUSE, SHARE * took))
@@ -179,6 +182,12 @@ def _host_line(rollout_id: int, host: Mapping[str, Any]) -> Markup:
 def _rendered_host(rollout_id: int, host: str) -> Markup:
     line = fragment("parts/host.html", rollout_id=rollout_id, host=json.loads(host), items_shown=ITEMS)
     return Markup(line)  # noqa: S704 - a template made it
+
+
+def _now(services: Services, rollout_id: int, everything: bool) -> tuple[dict[str, str], bool]:
+    """Return what a page shows of a roll-out as it stands now, in parts, and whether it is at rest."""
+    view = services.rollouts.view(rollout_id)
+    return _parts(_shown(view, everything)), is_at_rest(view)
 
 
 def _parts(shown: Mapping[str, Any]) -> dict[str, str]:

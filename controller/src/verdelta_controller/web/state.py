@@ -1,8 +1,7 @@
 """The services that the pages are made of, as the application carries them."""
 
-from typing import Annotated, Protocol
+from typing import Protocol
 
-from fastapi import Path
 from starlette.requests import Request
 
 from ..fleet.service import FleetService
@@ -10,8 +9,6 @@ from ..foundation.events import EventBus
 from ..inventory.service import InventoryService
 from ..rollouts.overview import Overview
 from ..rollouts.service import RolloutService
-
-Number = Annotated[int, Path(ge=0, le=1 << 53)]  # in an address: of a roll-out or a snapshot
 
 
 class Services(Protocol):

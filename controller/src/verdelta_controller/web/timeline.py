@@ -1,5 +1,6 @@
 """The history of a host: each change of its state, and the deployment that explains it where there is one.  Pure."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -51,7 +52,10 @@ def entry(after: Snapshot, before: Snapshot | None, delta: Delta | None, deploym
     if before is None or delta is None:
         return Entry(after, None, [], None)
     deployment = explanation(before, after, deployments)
-    shown = [_shown(change, deployment) for change in delta.changes]
+    items = defaultdict(list)
+    for item in deployment["items"] if deployment is not None else ():
+        items[item["section"], item["key"]].append(item)
+    shown = [_shown(change, items[change.section, change.key]) for change in delta.changes]
     return Entry(after, delta, sorted(shown, key=lambda change: _FIRST_SHOWN.index(change.outcome)), deployment)
 
 
@@ -72,15 +76,9 @@ def by_section(changes: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
     return [(section, list(group)) for section, group in groupby(changes, key=lambda change: change.section)]
 
 
-def _shown(change: Change, deployment: Deployment | None) -> Shown:
+def _shown(change: Change, items: Sequence[Mapping[str, Any]]) -> Shown:
+    """Return a change with what the verdict says of this very state: one on another state of the row says nothing."""
     before, after = change.before or {}, change.after or {}
     fields = [Field(name, before.get(name), after.get(name)) for name in change.fields()]
-    return Shown(change.section, change.key, change.op, fields, _outcome(change, deployment))
-
-
-def _outcome(change: Change, deployment: Deployment | None) -> str | None:
-    """Return what the verdict says of this very change: a later attempt may have been judged by another state."""
-    for item in deployment["items"] if deployment is not None else ():
-        if (item["section"], item["key"], item["after"]) == (change.section, change.key, change.after):
-            return str(item["outcome"])
-    return None
+    outcomes = (str(item["outcome"]) for item in items if item["after"] == change.after)
+    return Shown(change.section, change.key, change.op, fields, min(outcomes, key=_FIRST_SHOWN.index, default=None))
