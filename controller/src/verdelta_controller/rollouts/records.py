@@ -258,6 +258,7 @@ class Records:
             if action == "install":
                 for deployment in deployments:
                     deployment.began_at = deployment.began_at or now()
+                    deployment.install_error = ""  # what an earlier attempt ended with says nothing of this one
                     _set(session, deployment, HostState.INSTALLING, "")
             session.flush()
             names = [deployment.host_name for deployment in deployments]

@@ -110,6 +110,34 @@ def test_an_install_that_is_tried_again_and_then_taken_back_is_proved_at_every_s
         assert _said(report, "web-07")[-1] == "the verdict of verdict 3 follows from these audits: backed out"
 
 
+class Killed(BaseException):
+    """The controller's process ends here."""
+
+
+def test_an_install_that_was_killed_after_a_failed_attempt_is_proved_by_what_the_audits_show(
+    real: RealRollouts,
+) -> None:
+    host = real.host("web-07")
+    real.release()
+    attempts = iter((RuntimeError("the package manager was locked"), Killed()))
+
+    def install(action: str, deployment: Deployment) -> None:
+        error = next(attempts)
+        if isinstance(error, Killed):
+            _installs(real)(action, deployment)
+        raise error
+
+    real.install = install
+    rollout = real.roll_out("1.1", [host])
+    with pytest.raises(Killed):
+        real.rollouts.resume(rollout, "release-manager")
+    real.rollouts.carry_on()
+    report = _proved(real, rollout)
+    assert [found.state for found in report.hosts] == ["verified"]
+    (deployment,) = real.records.deployments(rollout)
+    assert (deployment.install_error, deployment.reason) == ("", "")
+
+
 def test_what_was_there_before_the_roll_out_came_is_proved_to_have_been_there(real: RealRollouts) -> None:
     host = real.host("web-07")
     (real.watched("web-07") / "by-hand").write_text("somebody was here")
