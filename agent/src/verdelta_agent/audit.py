@@ -1,20 +1,24 @@
 """One audit, as the body of a message: the digests of every section, and the rows that the controller lacks."""
 
+import errno
 import fcntl
 import os
+import stat
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
 
 from .delta import patch
 from .gather import gather
 from .host import Host
-from .model import Collector, Digested, Rows, Snapshot, digest_sections, root_digest
-
-Cache = Dict[str, Dict[str, Any]]  # section -> {"digest", "rows"}: what this agent saw last, the base of patches
+from .kept import Cache
+from .model import Collector, Digested, Rows, Snapshot, digest_sections, root_digest, rows_digest
 
 
 def take(host: Host, collectors: Sequence[Collector], host_id: str, install_lock: Optional[str]) -> "Audit":
-    """Inventory the host; with an install lock, say whether every step of an install has ended."""
+    """Inventory the host; with an install lock, say whether every step of an install has ended.
+
+    Raises OSError when the lock is not there or cannot be taken: an audit that cannot tell says nothing.
+    """
     if install_lock is None:
         return Audit(gather(host, collectors, host_id), None)
     with _alone(install_lock) as idle:
@@ -42,26 +46,25 @@ class Audit:
             body["install_idle"] = self.install_idle
         return body
 
-    def body(self, known: Mapping[str, str], cache: Cache, challenge: str) -> Dict[str, Any]:
+    def body(self, known: Mapping[str, str], load_cache: Callable[[], Cache], challenge: str) -> Dict[str, Any]:
         """Return the body of an audit message.
 
         Rows of a section whose digest is in `known` are left out; where `known` names another state that the cache
-        still has, a patch against it is sent, and all rows otherwise.
+        still has, a patch against it is sent, and all rows otherwise.  The cache is loaded when there is a use for it.
         """
-        contents = {
-            name: _content(section.rows, known.get(name, ""), cache.get(name))
+        changed = {
+            name: section.rows
             for name, section in self.snapshot.sections.items()
             if section.rows and known.get(name) != self.digests[name].digest
         }
+        cache = load_cache() if any(known.get(name) for name in changed) else {}
+        contents = {name: _content(rows, known.get(name, ""), cache.get(name)) for name, rows in changed.items()}
         volatile = {name: section.volatile for name, section in self.snapshot.sections.items() if section.volatile}
         return dict(self.summary(), contents=contents, volatile=volatile, challenge=challenge)
 
     def cache(self) -> Cache:
         """Return what the next audit may send patches against."""
-        return {
-            name: {"digest": self.digests[name].digest, "rows": section.rows}
-            for name, section in self.snapshot.sections.items()
-        }
+        return {name: section.rows for name, section in self.snapshot.sections.items()}
 
 
 def _summary(digested: Digested) -> Dict[str, Any]:
@@ -71,9 +74,9 @@ def _summary(digested: Digested) -> Dict[str, Any]:
     return shown
 
 
-def _content(rows: Rows, known: str, cached: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
-    if cached is not None and known and cached.get("digest") == known:
-        return dict(patch(cached["rows"], rows), base=known)
+def _content(rows: Rows, known: str, cached: Optional[Rows]) -> Dict[str, Any]:
+    if known and cached is not None and rows_digest(cached) == known:  # whatever became of the cache meanwhile
+        return dict(patch(cached, rows), base=known)
     return {"rows": rows}
 
 
@@ -83,8 +86,10 @@ def _alone(path: str) -> Iterator[bool]:
 
     Every step of an install holds it shared, so "could not be had" means that a step is still running.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
+        if stat.S_IFMT(os.fstat(descriptor).st_mode) not in (stat.S_IFDIR, stat.S_IFREG):
+            raise OSError(errno.EINVAL, "the install lock is neither a file nor a directory", path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             idle = True

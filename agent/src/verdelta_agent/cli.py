@@ -1,21 +1,15 @@
 """verdelta-agent: inventory this host, sign what was seen, report it."""
 
 import argparse
-import json
 import os
-import socket
 import sys
-from typing import Any, Dict, List, Optional, Sequence, TextIO
+from typing import IO, Any, List, Optional, Sequence
 
-from . import __version__, kept
-from . import identity as state
-from .audit import take
+from . import __version__
 from .collectors import COLLECTORS
-from .gather import gather
-from .host import LocalHost
-from .model import FAILED, OK, Collector, Snapshot, document
-from .report import ReportError, post, report
-from .wire import AUDIT, ENROL, GENESIS, Message, Request, WireError, decode_request, parse_token
+from .wire import AUDIT, GENESIS, Message, Request, WireError, decode_request, parse_token
+
+# The commands import what they need: each is a process of its own, and imports are half of what it costs.
 
 EPILOG = """\
 examples:
@@ -28,6 +22,7 @@ exit codes: 0 ok, 1 failed, 2 wrong usage
 """
 
 REQUEST_LIMIT = 1 << 20
+TOKEN_LIMIT = 4096
 
 
 class UsageError(Exception):
@@ -38,23 +33,43 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
-    except (UsageError, WireError) as error:
-        print("verdelta-agent: %s" % error, file=sys.stderr)
-        return 2
-    except (state.IdentityError, ReportError, OSError) as error:
-        print("verdelta-agent: %s" % error, file=sys.stderr)
-        return 1
+        options.run(options)
+        return 0
     except BrokenPipeError:
-        return 1
+        return 1  # whoever read our output has seen enough
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        status = _status(error)
+        if status is None:
+            raise
+        _complain(str(error))
+        return status
+
+
+def _status(error: Exception) -> Optional[int]:
+    """Return the exit code for an error whose text a person can use, None for one of our own making."""
+    from .enrolling import AlreadyEnrolled
+    from .identity import IdentityError
+    from .report import ReportError
+
+    if isinstance(error, (UsageError, WireError, AlreadyEnrolled)):
+        return 2
+    return 1 if isinstance(error, (IdentityError, ReportError, OSError)) else None
+
+
+def _complain(text: str) -> None:
+    from .show import plain
+
+    lines = ("verdelta-agent: %s" % text).split("\n")
+    print("\n".join(map(plain, lines)), file=sys.stderr)
 
 
 def default_state() -> str:
     """Return /var/lib/verdelta-agent for root, the user's own state directory otherwise."""
-    if os.geteuid() == 0:
-        return "/var/lib/verdelta-agent"
-    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(base, "verdelta-agent")
+    places = [os.environ.get("XDG_STATE_HOME", ""), os.path.expanduser("~/.local/state")]
+    own = [place for place in places if os.path.isabs(place)]  # of a user without a home, "~" stays as it is
+    return os.path.join("/var/lib" if os.geteuid() == 0 or not own else own[0], "verdelta-agent")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("verdelta-agent", description=__doc__, epilog=EPILOG, formatter_class=shape)
     parser.add_argument("--version", action="version", version="verdelta-agent %s" % __version__)
     parser.add_argument("--state", default=default_state(), help="state directory (default: %(default)s)")
-    commands = parser.add_subparsers(dest="command", metavar="command")
+    # With the name given, argparse need not format a usage line to find it, for which it imports half a library.
+    commands = parser.add_subparsers(dest="command", metavar="command", prog="verdelta-agent")
     commands.required = True
 
     inventory = commands.add_parser("inventory", help="print what this host shows; nothing is kept or sent")
@@ -82,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     enrol.add_argument("--url", default="", help="the controller, as in https://controller:8470")
     enrol.add_argument("--ca", metavar="FILE", help="the controller's CA certificate, which is pinned")
     enrol.add_argument("--watch", metavar="PATH", action="append", help="also watch the files below it (beside /etc)")
-    enrol.add_argument("--replace", action="store_true", help="drop the key of an earlier enrolment")
+    enrol.add_argument("--replace", action="store_true", help="drop the identity of an earlier enrolment first")
     enrol.add_argument("--print", action="store_true", help="print the enrolment instead of sending it")
     enrol.set_defaults(run=run_enrol)
 
@@ -91,19 +107,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_inventory(options: argparse.Namespace) -> int:
+def run_inventory(options: argparse.Namespace) -> None:
     """Print the sections asked for, as tables or as one JSON document."""
-    chosen = _chosen(options.section)
-    snapshot = gather(LocalHost(_watched(options.state)), chosen)
+    from . import show
+    from .gather import gather
+    from .model import document
+
+    snapshot = gather(_this_host(options.state), _chosen(options.section))
     if options.output == "json":
-        json.dump(document(snapshot), sys.stdout, indent=1, sort_keys=True)
-        sys.stdout.write("\n")
+        _print(show.as_json(document(snapshot)))
     else:
-        _print_tables(snapshot, sys.stdout)
-    return 0
+        _print("\n".join(show.as_tables(snapshot)) + "\n")
 
 
-def _chosen(names: List[str]) -> List[Collector]:
+def _chosen(names: List[str]) -> Sequence[Any]:
     """Return the collectors of the sections named, exactly or by their first part.  Raises UsageError."""
     for name in names:
         if not any(_is_in(collector.name, name) for collector in COLLECTORS):
@@ -118,129 +135,141 @@ def _is_in(section: str, name: str) -> bool:
     return section == name or section.startswith(name + ".")
 
 
-def _print_tables(snapshot: Snapshot, out: TextIO) -> None:
-    for name, section in sorted(snapshot.sections.items()):
-        count = "%d" % len(section.rows) if section.status == OK else section.status
-        out.write("%s (%s)%s\n" % (name, count, ": %s" % section.error if section.error else ""))
-        for key in sorted(section.rows):
-            shown = ", ".join("%s %s" % (field, _shown(value)) for field, value in sorted(section.rows[key].items()))
-            out.write(_plain("  %s  %s\n" % (key, shown)))
-    failed = [name for name, section in snapshot.sections.items() if section.status == FAILED]
-    out.write("%d sections, %d failed\n" % (len(snapshot.sections), len(failed)))
-
-
-def _shown(value: Any) -> str:
-    return " ".join(_shown(item) for item in value) if isinstance(value, list) else str(value)
-
-
-def _plain(line: str) -> str:
-    """Return a line without control characters: what a host's data holds must not drive the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\\x%02x" % ord(c) for c in line)
-
-
-def run_audit(options: argparse.Namespace) -> int:
+def run_audit(options: argparse.Namespace) -> None:
     """Print a signed audit: in answer to a request, or of this host's own accord."""
-    request = _read_request(options.request) if options.request else None
-    if options.sign_with:
-        if request is None:
-            raise UsageError("--sign-with needs --request: without an agent the controller says what to sign")
-        return _audit_agentless(request, options)
-    with state.locked(options.state):
-        identity = state.load_identity(options.state)
-        history = state.load_history(options.state)
+    request = None
+    if options.request:
+        request = decode_request(_read(options.request, REQUEST_LIMIT, "the request"))
+    if not options.sign_with:
+        _audit_installed(request, options.state)
+    elif request is None:
+        raise UsageError("--sign-with needs --request: without an agent the controller says what to sign")
+    else:
+        _audit_agentless(request, options.sign_with)
+
+
+def _audit_installed(request: Optional[Request], directory: str) -> None:
+    """Audit a host with an identity of its own."""
+    from . import identity as state
+    from . import kept
+    from .audit import take
+
+    state.load_identity(directory)  # where nobody enrolled, nothing is made, not even a lock
+    with state.locked(directory):
+        identity = state.load_identity(directory)
+        history = state.load_history(directory)
         if request is None:
             request = Request(identity.audience, identity.host_id, "", {}, GENESIS)
         if (request.audience, request.host_id) != (identity.audience, identity.host_id):
             raise UsageError("the request is for another host, or from another controller")
         history = state.acknowledge(history, request.last)
-        audit = take(LocalHost(_watched(options.state)), COLLECTORS, identity.host_id, request.install_lock)
-        body = audit.body(request.known, kept.load_cache(options.state), request.challenge)
+        audit = take(_this_host(directory), COLLECTORS, identity.host_id, request.install_lock)
+        body = audit.body(request.known, lambda: kept.load_cache(directory), request.challenge)
         message, history = state.next_message(identity, history, AUDIT, body)
-        state.save_history(options.state, history)
-        kept.save_cache(options.state, audit.cache())
-        _print(state.seal(message, state.load_key(options.state)))
-    return 0
+        state.save_history(directory, history)
+        kept.save_cache(directory, audit.root, audit.cache())
+        _print_envelope(state.seal(message, state.load_key(directory)))
 
 
-def _audit_agentless(request: Request, options: argparse.Namespace) -> int:
+def _audit_agentless(request: Request, key_file: str) -> None:
     """Audit a host that keeps nothing: the controller counts for it, and its SSH host key signs."""
+    from . import identity as state
+    from .audit import take
+    from .host import LocalHost
+
+    key = state.host_key(key_file)
     audit = take(LocalHost(), COLLECTORS, request.host_id, request.install_lock)
-    body = audit.body(request.known, {}, request.challenge)
+    body = audit.body(request.known, dict, request.challenge)
     message = Message(request.audience, request.host_id, request.epoch, request.sequence, request.last, AUDIT, body)
-    _print(state.seal(message, state.host_key(options.sign_with)))
-    return 0
+    _print_envelope(state.seal(message, key))
 
 
-def _read_request(path: str) -> Request:
-    if path == "-":
-        return decode_request(sys.stdin.buffer.read(REQUEST_LIMIT))
-    with open(path, "rb") as file:
-        return decode_request(file.read(REQUEST_LIMIT))
-
-
-def run_enrol(options: argparse.Namespace) -> int:
+def run_enrol(options: argparse.Namespace) -> None:
     """Make this host's key and enrol it.  The same again is safe when the answer was lost."""
-    text = sys.stdin.read(4096) if options.source == "-" else _read_token(options.source)
-    token = parse_token(text)
-    if not options.url and not options.print:
-        raise UsageError("say where the controller is: --url https://controller:8470 (or --print)")
+    from . import kept
+    from .enrolling import enrol
+    from .report import ReportError, parse_url, post
+
+    token = parse_token(_read(options.source, TOKEN_LIMIT, "the token").decode("ascii", "replace"))
     ca_file = os.path.abspath(options.ca) if options.ca else None
-    with state.locked(options.state):
-        key = _key_to_enrol(options.state, options.replace)
-        identity = state.Identity(token.host_id, token.audience, token.epoch, options.url, ca_file)
-        body: Dict[str, Any] = {
-            "token": str(token),
-            "scheme": key.scheme,
-            "public_key": key.public_key,
-            "host_name": socket.gethostname(),
-        }
-        message, history = state.next_message(identity, state.History(), ENROL, body)
-        envelope = state.seal(message, key)
+    try:
+        if options.url:
+            parse_url(options.url)
+        elif not options.print:
+            raise UsageError("say where the controller is: --url https://controller:8470 (or --print)")
+    except ReportError as error:
+        raise UsageError(str(error)) from error
+
+    def send(envelope: bytes) -> str:
         if options.watch:
-            kept.save_watched(options.state, ["/etc"] + [os.path.abspath(path) for path in options.watch])
-        if options.print:
-            _print(envelope)
-        else:
-            answer = post(options.url, "/agent/v1/enrol", envelope, ca_file)
-            history = state.acknowledge(history, str(answer.get("accepted", "")))
-        state.save_history(options.state, history)
-        state.save_identity(options.state, identity)
+            kept.save_watched(options.state, ["/etc"] + [_absolute(path) for path in options.watch])
+        if not options.print:
+            return post(options.url, "/agent/v1/enrol", envelope, ca_file).accepted
+        _print_envelope(envelope)
+        return ""
+
+    enrolled = enrol(options.state, token, options.url, ca_file, options.replace, send)
     if not options.print:
-        print("enrolled as %s with key %s" % (identity.host_id, state.key_id(key.public_key)))
-    return 0
+        _print("enrolled as %s with key %s\n" % enrolled)
 
 
-def _key_to_enrol(directory: str, replace: bool) -> state.Key:
-    """Return the key to enrol: a new one, or that of an enrolment whose answer was lost.  Raises UsageError."""
-    if os.path.exists(os.path.join(directory, "identity.json")):
-        if not replace:
-            known = state.load_identity(directory).host_id
-            raise UsageError("this host is enrolled as %s\n  To enrol it anew with a new key: --replace" % known)
-        for name in ("identity.json", "history.json", "key", "key.pub"):
-            if os.path.exists(os.path.join(directory, name)):
-                os.unlink(os.path.join(directory, name))
-    if os.path.exists(os.path.join(directory, "key")):
-        return state.load_key(directory)
-    return state.create_key(directory)
-
-
-def _read_token(path: str) -> str:
-    with open(path) as file:
-        return file.read(4096)
-
-
-def run_report(options: argparse.Namespace) -> int:
+def run_report(options: argparse.Namespace) -> None:
     """Audit this host and report."""
-    reported = report(options.state, LocalHost(_watched(options.state)), COLLECTORS)
+    from .report import report
+
+    reported = report(options.state, _this_host(options.state), COLLECTORS)
     sent = "%d sections sent" % len(reported.sent) if reported.sent else "nothing changed"
-    print("reported %s: %s" % (reported.root[:12], sent))
-    return 0
+    _print("reported %s: %s\n" % (reported.root[:12], sent))
 
 
-def _watched(directory: str) -> Sequence[str]:
-    return kept.load_watched(directory) or LocalHost.watched
+def _this_host(directory: str) -> Any:
+    from . import kept
+    from .host import LocalHost
+
+    return LocalHost(kept.load_watched(directory) or LocalHost.watched)
 
 
-def _print(envelope: bytes) -> None:
-    sys.stdout.buffer.write(envelope + b"\n")
-    sys.stdout.buffer.flush()
+def _absolute(path: str) -> str:
+    """Return a path of the command line as the inventory has it: in UTF-8, whatever the locale."""
+    return os.path.abspath(os.fsencode(path)).decode("utf-8", "surrogateescape")
+
+
+# -- input and output, in bytes: the agent's words do not depend on the locale
+
+
+def _read(path: str, limit: int, what: str) -> bytes:
+    """Return a small file, or with - standard input.  Raises UsageError when it is larger."""
+    if path == "-":
+        content = _stream(sys.stdin, "input").read(limit + 1)
+    else:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    if len(content) > limit:
+        raise UsageError("%s is larger than %d bytes" % (what, limit))
+    return content
+
+
+def _print_envelope(envelope: bytes) -> None:
+    _write(envelope + b"\n")
+
+
+def _print(text: str) -> None:
+    _write(text.encode(sys.stdout.encoding or "ascii", "backslashreplace") if sys.stdout else b"")
+
+
+def _write(data: bytes) -> None:
+    out = _stream(sys.stdout, "output")
+    try:
+        out.write(data)
+        out.flush()
+    except OSError:
+        # What could not be written must not be tried again, and complained about again, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        raise
+
+
+def _stream(stream: Any, name: str) -> IO[bytes]:
+    if stream is None:  # closed by whoever started us
+        raise OSError("standard %s is closed" % name)
+    buffer: IO[bytes] = stream.buffer
+    return buffer

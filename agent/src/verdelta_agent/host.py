@@ -6,12 +6,14 @@ another one (RecordedHost, in tests).
 
 import errno
 import os
+import signal
 import stat
-import subprocess
+import sys
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 LIMIT = 64 << 20  # bytes of one file; a larger one is an error, never cut short in silence
 CHUNK = 65536  # a larger buffer makes every read below /proc/sys fail
+SMALL = 4096  # enough for nearly all of the thousand files there: for each, the kernel clears the whole buffer
 
 
 class FileStatus(NamedTuple):
@@ -101,71 +103,101 @@ class Host:
 
 
 class LocalHost(Host):
-    """The machine that the agent runs on."""
+    """The machine that the agent runs on.  Names are UTF-8 (bytes that are not: surrogates), whatever the locale."""
 
     def __init__(self, watched: Sequence[str] = Host.watched) -> None:
         self.watched = watched
 
     def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
         # O_NONBLOCK: opening a FIFO must not wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        descriptor = os.open(_native(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", path)
+                number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+                raise OSError(number, "not a regular file", path)
             if status.st_size > limit:
-                raise OSError(errno.EFBIG, "larger than %d bytes" % limit, path)
-            return _read_all(descriptor, limit, path)
+                raise _too_large(path, limit)
+            return _read_all(descriptor, limit, path, SMALL if status.st_size == 0 else CHUNK)
         finally:
             os.close(descriptor)
 
     def lstat(self, path: str) -> FileStatus:
-        status = os.lstat(path)
+        status = os.lstat(_native(path))
         kind = KINDS.get(stat.S_IFMT(status.st_mode), "other")
         return FileStatus(kind, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_size)
 
     def listdir(self, path: str) -> List[str]:
-        return sorted(os.listdir(path))
+        return sorted(map(_name, os.listdir(_native(path))))
 
     def readlink(self, path: str) -> str:
-        return os.readlink(path)
+        return _name(os.readlink(_native(path)))
 
     def resolve(self, path: str) -> str:
-        return os.path.realpath(path)
+        real = os.path.realpath(_native(path))
+        try:
+            if stat.S_ISLNK(os.lstat(real).st_mode):  # realpath ends at a link where links go round in a circle
+                raise _os_error(errno.ELOOP, path)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            pass  # a path need not lead to anything
+        return _name(real)
 
     def run(self, command: Sequence[str], timeout: float = 10) -> str:
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-        try:
-            done = subprocess.run(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment,
-                timeout=timeout,
-            )
-        except subprocess.TimeoutExpired:
-            raise OSError(errno.ETIMEDOUT, "%s did not end within %g s" % (command[0], timeout)) from None
-        if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "backslashreplace").strip()
-            raise OSError(errno.EIO, "%s failed with %d: %s" % (command[0], done.returncode, said[:200]))
-        return done.stdout.decode("utf-8", "backslashreplace")
+        import subprocess  # costs more than most collectors, and few of them need it
+
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+            start_new_session=True,
+        )
+        with process:
+            try:
+                printed, said = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                raise OSError(errno.ETIMEDOUT, "%s did not end within %g s" % (command[0], timeout)) from None
+            finally:
+                if process.returncode is None:
+                    os.killpg(process.pid, signal.SIGKILL)  # and its children, which hold its output open
+        if process.returncode != 0:
+            reason = said.decode("utf-8", "backslashreplace").strip()[:200]
+            raise OSError(errno.EIO, "%s failed with %d: %s" % (command[0], process.returncode, reason))
+        return printed.decode("utf-8", "backslashreplace")
 
     def local_path(self, path: str) -> str:
         return path
 
 
-def _read_all(descriptor: int, limit: int, path: str) -> bytes:
-    chunks: List[bytes] = []
-    total = 0
-    while True:
-        chunk = os.read(descriptor, CHUNK)
-        if not chunk:
-            return b"".join(chunks)
-        total += len(chunk)
+_UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
+
+
+def _native(path: str) -> Any:
+    """Return a path as this Python has to be given it.  Where its locale is not UTF-8, bytes alone are unambiguous."""
+    return path if _UTF8 else path.encode("utf-8", "surrogateescape")
+
+
+def _name(native: Any) -> str:
+    return native.decode("utf-8", "surrogateescape") if isinstance(native, bytes) else str(native)
+
+
+def _read_all(descriptor: int, limit: int, path: str, room: int) -> bytes:
+    chunks = [os.read(descriptor, room)]
+    if len(chunks[0]) == SMALL:  # below /proc/sys, what did not fit is lost: from the beginning, with more room
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        chunks = [os.read(descriptor, CHUNK)]
+    total = len(chunks[0])
+    while chunks[-1]:
         if total > limit:
-            raise OSError(errno.EFBIG, "larger than %d bytes" % limit, path)
-        chunks.append(chunk)
+            raise _too_large(path, limit)
+        chunks.append(os.read(descriptor, CHUNK))
+        total += len(chunks[-1])
+    return b"".join(chunks)
+
+
+def _too_large(path: str, limit: int) -> OSError:
+    return OSError(errno.EFBIG, "larger than %d bytes" % limit, path)
 
 
 class RecordedHost(Host):
@@ -174,6 +206,8 @@ class RecordedHost(Host):
     A file's content is its text, {"hex": bytes} or {"error": "EACCES"}.  "status" gives mode, uid and gid where they
     matter (0644 and root otherwise).  "directories" lists empty ones; the others follow from the paths.  "commands"
     maps a command, joined by spaces, to what it prints.  "watched" replaces the watched paths.
+
+    Paths are absolute, and lead where they would on the machine, or to the same error.
     """
 
     def __init__(self, recording: Mapping[str, Any]) -> None:
@@ -184,19 +218,19 @@ class RecordedHost(Host):
         self.watched = recording.get("watched", Host.watched)
         self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
-            self._add(path)
+            self._add(path.rstrip("/"))
         for path in recording.get("directories", []):
-            self.names.setdefault(path.rstrip("/"), set())
+            self.names.setdefault(path.rstrip("/") or "/", set())
 
     def _add(self, path: str) -> None:
-        while path not in ("", "/"):
+        while path:
             path, _, name = path.rpartition("/")
             self.names.setdefault(path or "/", set()).add(name)
 
     def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
-        real = self.resolve(path)
-        if real not in self.files:
-            raise _os_error(errno.EISDIR if real in self.names else errno.ENOENT, path)
+        real = self._find(path)
+        if real in self.names:
+            raise _os_error(errno.EISDIR, path)
         content = self.files[real]
         if isinstance(content, str):
             data = content.encode("utf-8")
@@ -209,11 +243,8 @@ class RecordedHost(Host):
         return data
 
     def lstat(self, path: str) -> FileStatus:
-        parent, _, name = path.rstrip("/").rpartition("/")
-        here = (self.resolve(parent or "/").rstrip("/") + "/" + name) if name else "/"
+        here = self._find(path, follow=False)
         kind = "symlink" if here in self.links else "file" if here in self.files else "directory"
-        if kind == "directory" and here not in self.names:
-            raise _os_error(errno.ENOENT, path)
         given = self.status.get(here, {})
         mode = given.get("mode", {"symlink": 0o777, "directory": 0o755}.get(kind, 0o644))
         content = self.files.get(here, "")
@@ -221,39 +252,47 @@ class RecordedHost(Host):
         return FileStatus(kind, mode, given.get("uid", 0), given.get("gid", 0), size)
 
     def listdir(self, path: str) -> List[str]:
-        real = self.resolve(path)
+        real = self._find(path)
         if real not in self.names:
-            raise _os_error(errno.ENOTDIR if real in self.files else errno.ENOENT, path)
+            raise _os_error(errno.ENOTDIR, path)
         return sorted(self.names[real])
 
     def readlink(self, path: str) -> str:
-        parent, _, name = path.rpartition("/")
-        here = self.resolve(parent or "/").rstrip("/") + "/" + name
+        here = self._find(path, follow=False)
         if here not in self.links:
             raise _os_error(errno.EINVAL, path)
         return self.links[here]
 
     def resolve(self, path: str) -> str:
-        done = "/"
-        todo = path.strip("/").split("/")
-        for _ in range(400):  # a loop of links ends here, as ELOOP does on a real machine
-            if not todo:
-                return done
+        return self._walk(path, follow=True, strict=False)
+
+    def _find(self, path: str, follow: bool = True) -> str:
+        """Return the path without links of what is there, with the last link followed or not.  Raises OSError."""
+        return self._walk(path, follow or path.endswith("/"), strict=True)
+
+    def _walk(self, path: str, follow: bool, strict: bool) -> str:
+        done, followed = "/", 0
+        todo = path.split("/")
+        while todo:
             name = todo.pop(0)
-            if name in ("", "."):
-                continue
-            if name == "..":
-                done = os.path.dirname(done)
-                continue
-            here = done.rstrip("/") + "/" + name
-            target = self.links.get(here)
-            if target is None:
+            if strict:
+                self._check_directory(done, path)
+            here = _next(done, name)
+            if here not in self.links or not (follow or any(todo)):
                 done = here
                 continue
-            if target.startswith("/"):
-                done = "/"
-            todo = target.strip("/").split("/") + todo
-        raise _os_error(errno.ELOOP, path)
+            followed += 1
+            if followed > 40:  # as many as the kernel follows
+                raise _os_error(errno.ELOOP, path)
+            done = "/" if self.links[here].startswith("/") else done
+            todo = self.links[here].split("/") + todo
+        if strict and done not in self.names and done not in self.files and done not in self.links:
+            raise _os_error(errno.ENOENT, path)
+        return done
+
+    def _check_directory(self, here: str, path: str) -> None:
+        if here not in self.names:
+            raise _os_error(errno.ENOTDIR if here in self.files or here in self.links else errno.ENOENT, path)
 
     def run(self, command: Sequence[str], timeout: float = 10) -> str:
         if " ".join(command) not in self.commands:
@@ -261,11 +300,23 @@ class RecordedHost(Host):
         return self.commands[" ".join(command)]
 
     def local_path(self, path: str) -> str:
+        import atexit
+        import shutil
         import tempfile
 
-        with tempfile.NamedTemporaryFile(prefix="recorded-", delete=False) as copy:
-            copy.write(self.read_bytes(path))
-        return copy.name
+        directory = tempfile.mkdtemp(prefix="recorded-")
+        atexit.register(shutil.rmtree, directory)
+        copy = os.path.join(directory, os.path.basename(path))
+        with open(copy, "wb") as file:
+            file.write(self.read_bytes(path))
+        return copy
+
+
+def _next(here: str, name: str) -> str:
+    """Return where one more name of a path leads from a directory, before any link is followed."""
+    if name in ("", "."):
+        return here
+    return os.path.dirname(here) if name == ".." else here.rstrip("/") + "/" + name
 
 
 def _os_error(number: int, path: str) -> OSError:

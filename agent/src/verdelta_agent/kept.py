@@ -1,48 +1,86 @@
-"""What the agent keeps beside its identity: the state it saw last, and the paths it watches.
+"""What the agent keeps beside its identity: the state it saw last, the paths it watches, the invitation it answers.
 
-Losing either is no loss: without the last state, all rows are sent instead of a patch.
+Losing the first is no loss: without it, all rows are sent instead of a patch.
 """
 
 import json
 import os
-from typing import Any, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
-from .audit import Cache
-from .identity import replace
+from .model import Rows
+
+Cache = Dict[str, Rows]  # section -> rows: what this agent saw last, the base of patches
 
 LIMIT = 128 << 20  # bytes of a file
 
 
-def save_cache(directory: str, cache: Cache) -> None:
-    """Keep what was seen, as the base of the next patch."""
-    replace(os.path.join(directory, "last.json"), json.dumps(cache, separators=(",", ":")).encode("ascii"))
+def save_cache(directory: str, root: str, cache: Cache) -> None:
+    """Keep what was seen, as the base of the next patch; `root` is its digest.
+
+    Most nights nothing has changed, and nothing is written: the file's first line is the root of what is in it.
+    """
+    path = os.path.join(directory, "last")
+    first_line = root.encode("ascii") + b"\n"
+    if _read(path, len(first_line)) != first_line:
+        _replace(path, first_line + json.dumps(cache, separators=(",", ":")).encode("ascii"))
 
 
 def load_cache(directory: str) -> Cache:
-    """Return what was seen last; nothing when that is not to be had."""
-    found = _load(os.path.join(directory, "last.json"))
-    return found if isinstance(found, dict) else {}
+    """Return what was seen last, as far as it is to be had.  It may be damaged: who uses rows compares their digest."""
+    try:
+        found = json.loads((_read(os.path.join(directory, "last"), LIMIT) or b"").partition(b"\n")[2].decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {name: rows for name, rows in found.items() if _are_rows(rows)} if isinstance(found, dict) else {}
+
+
+def _are_rows(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(row, dict) for row in value.values())
 
 
 def save_watched(directory: str, paths: Sequence[str]) -> None:
     """Keep which paths are watched."""
-    replace(os.path.join(directory, "watched.json"), json.dumps(list(paths), indent=1).encode("ascii") + b"\n")
+    _replace(os.path.join(directory, "watched.json"), json.dumps(list(paths), indent=1).encode("ascii") + b"\n")
 
 
 def load_watched(directory: str) -> Optional[List[str]]:
-    """Return which paths are watched, or None when nobody chose any.  Raises OSError when the choice is damaged."""
+    """Return which paths are watched, or None when nobody chose any.
+
+    Raises OSError when the choice is damaged or cannot be read: to watch something else would look like a change.
+    """
     path = os.path.join(directory, "watched.json")
-    if not os.path.exists(path):
+    content = _read(path, LIMIT)
+    if content is None:
         return None
-    found = _load(path)
+    try:
+        found = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        found = None
     if not isinstance(found, list) or not all(isinstance(item, str) and item.startswith("/") for item in found):
         raise OSError("%s is damaged: expected a list of absolute paths" % path)
     return found
 
 
-def _load(path: str) -> Any:
+def save_invitation(directory: str, invitation: str) -> None:
+    """Keep for which invitation a key is made: a key is good for one enrolment alone."""
+    _replace(os.path.join(directory, "invitation"), invitation.encode("utf-8") + b"\n")
+
+
+def load_invitation(directory: str) -> Optional[str]:
+    """Return the invitation that the key here was made for, if any."""
+    content = _read(os.path.join(directory, "invitation"), LIMIT)
+    return None if content is None else content.decode("utf-8", "replace").rstrip("\n")
+
+
+def _replace(path: str, content: bytes) -> None:
+    from .identity import replace  # which who only reads can do without
+
+    replace(path, content)
+
+
+def _read(path: str, limit: int) -> Optional[bytes]:
     try:
         with open(path, "rb") as file:
-            return json.loads(file.read(LIMIT).decode("utf-8"))
-    except (OSError, ValueError, RecursionError):
+            return file.read(limit)
+    except FileNotFoundError:
         return None
