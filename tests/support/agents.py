@@ -34,7 +34,7 @@ class Agent:
         body = {"token": token, "scheme": self.key.scheme, "public_key": self.key.public_key, "host_name": "web-07"}
         return self.message(wire.ENROL, {**body, **other})
 
-    def message(self, kind: str, body: dict[str, Any], **other: Any) -> bytes:
+    def message(self, kind: str, body: dict[str, Any], /, **other: Any) -> bytes:
         """Return the next message, signed; any field of it can be changed before it is."""
         message, self.history = identity.next_message(self.identity, self.history, kind, body)
         return identity.seal(message._replace(**other), self.key)
@@ -69,6 +69,11 @@ def whole(said: Said) -> dict[str, Section]:
 def failed(reason: str = "permission: denied") -> Section:
     """Return a section that could not be read."""
     return Section(FAILED, {}, {}, reason)
+
+
+def root_of(said: Said) -> str:
+    """Return the root of what a test says."""
+    return model.root_digest(model.digest_sections(whole(said)))
 
 
 def summary(said: Said) -> dict[str, Any]:
