@@ -63,9 +63,7 @@ def server() -> tuple[bytes, bytes]:
     table = Table()
     bios(table, "American Megatrends International, LLC.", "3.7", "11/28/2025")
     identity = uuid.UUID("7b6f1d02-4a1c-4f0e-9c55-3cecefa10b42")
-    system(
-        table, ("Example Computers", "RS-2000", "0123456789", "S412345X1802001", "RS-2000-8X", "Servers"), identity
-    )
+    system(table, ("Example Computers", "RS-2000", "0123456789", "S412345X1802001", "RS-2000-8X", "Servers"), identity)
     baseboard(table, ("Example Computers", "X12-DUAL", "1.02", "OM21AS012345", NOT_GIVEN, "Main board"), kind=0x0A)
     baseboard(table, ("Example Computers", "RISER-2U", "1.00", "OM21AS067890", NOT_GIVEN, "Riser 1"), kind=0x09)
     chassis(table, ("Example Computers", "2.0", "C8250LK12345", "ASSET-0042", "CH-RS-2000"), kind=23, height=2)

@@ -185,7 +185,7 @@ def invite(session: Session, name: str) -> None:
 @click.argument("names", nargs=-1, required=True)
 @connected
 def bootstrap(session: Session, names: tuple[str, ...]) -> int:
-    """Install the agent on hosts over SSH, and enrol it; again is safe.
+    """Install the agent on hosts over SSH, enrol it, and audit the host; again is safe.
 
     From then on the agent signs with a key of its own. Without it, hosts are audited all the same: the agent is
     pushed, run once, and nothing is left behind.
@@ -196,7 +196,7 @@ def bootstrap(session: Session, names: tuple[str, ...]) -> int:
         "installing agents",
         list(paths),
         lambda name: session.api.post(paths[name], patience=PATIENCE),
-        lambda made: render.host_line(made["name"], signs.OK, f"agent {made['agent']}"),
+        lambda made: render.host_line(made["host"], signs.OK, "agent installed, enrolled and heard"),
     )
     if not session.for_people:
         session.show(documents, lambda: "")

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ..access.http import ManagesHosts, Reads
 from . import channels, host_keys
-from .enrolling import Bootstrap
 from .service import FleetService, NewHost
 from .tables import Host
 
@@ -20,13 +19,7 @@ def _service(request: Request) -> FleetService:
     return service
 
 
-def _bootstrap(request: Request) -> Bootstrap:
-    service: Bootstrap = request.app.state.services.bootstrap
-    return service
-
-
 Fleet = Annotated[FleetService, Depends(_service)]
-Bootstraps = Annotated[Bootstrap, Depends(_bootstrap)]
 
 
 class HostOrder(BaseModel):
@@ -191,12 +184,6 @@ def repin(name: str, pin: KeyPin, actor: ManagesHosts, fleet: Fleet) -> HostView
 def invite(name: str, actor: ManagesHosts, fleet: Fleet) -> Invitation:
     """Return a one-time token for the agent of a host."""
     return Invitation(token=fleet.invite(name))
-
-
-@router.post("/hosts/{name}/bootstrap")
-def bootstrap(name: str, actor: ManagesHosts, fleet: Fleet, bootstraps: Bootstraps) -> HostView:
-    """Install the agent on a host over SSH, and enrol it."""
-    return view(bootstraps.bootstrap(fleet.host_named(name)))
 
 
 @router.post("/host-keys/scan")

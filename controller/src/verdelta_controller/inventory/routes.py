@@ -9,8 +9,10 @@ from pydantic import BaseModel, Field
 from verdelta_agent.delta import Delta
 from verdelta_agent.model import OK
 
-from ..access.http import Audits, Reads
+from ..access.http import Audits, ManagesHosts, Reads
+from ..fleet.enrolling import Bootstrap
 from ..fleet.service import FleetService
+from ..fleet.tables import Host
 from ..foundation.errors import NotFound
 from .auditing import Auditor
 from .service import InventoryService
@@ -34,9 +36,15 @@ def _auditor(request: Request) -> Auditor:
     return service
 
 
+def _bootstrap(request: Request) -> Bootstrap:
+    service: Bootstrap = request.app.state.services.bootstrap
+    return service
+
+
 Inventory = Annotated[InventoryService, Depends(_inventory)]
 Fleet = Annotated[FleetService, Depends(_fleet)]
 Auditors = Annotated[Auditor, Depends(_auditor)]
+Bootstraps = Annotated[Bootstrap, Depends(_bootstrap)]
 
 
 class SnapshotView(BaseModel):
@@ -87,12 +95,24 @@ class AuditView(BaseModel):
 def audit(name: str, actor: Audits, fleet: Fleet, inventory: Inventory, auditor: Auditors) -> AuditView:
     """Ask a host for a fresh, signed audit."""
     host = fleet.host_named(name)
+    return _audited(host, auditor, inventory)
+
+
+@router.post("/hosts/{name}/bootstrap")
+def bootstrap(
+    name: str, actor: ManagesHosts, fleet: Fleet, bootstraps: Bootstraps, auditor: Auditors, inventory: Inventory
+) -> AuditView:
+    """Install the agent on a host over SSH, enrol it, and audit the host: what came with the agent is known then."""
+    return _audited(bootstraps.bootstrap(fleet.host_named(name)), auditor, inventory)
+
+
+def _audited(host: Host, auditor: Auditor, inventory: InventoryService) -> AuditView:
     known = inventory.last_known(host.id)
     snapshot = auditor.audit(host).snapshot
     if snapshot is None:
-        raise NotFound(f"{name}: the audit did not bring every section")
+        raise NotFound(f"{host.name}: the audit did not bring every section")
     delta = None if known is None else delta_view(inventory.compare(known, snapshot), known, snapshot)
-    return AuditView(host=name, snapshot=snapshot_view(snapshot), delta=delta)
+    return AuditView(host=host.name, snapshot=snapshot_view(snapshot), delta=delta)
 
 
 @router.get("/hosts/{name}/snapshots")
