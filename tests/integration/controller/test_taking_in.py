@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from tests.support.agents import Agent, Said, failed, packages
+from tests.support.agents import Agent, Said, failed, packages, root_of
 from tests.support.concurrently import at_once
 
 from verdelta_agent import model, wire
@@ -110,9 +110,7 @@ def test_a_change_is_sent_as_a_patch_of_what_is_known(controller, agent):
     asked = controller.take(agent, agent.check_in(B))
     base = model.rows_digest(A["software.dpkg"])
     assert (asked.unknown, asked.known) == (["software.dpkg"], {"software.dpkg": base})
-    taken = controller.take(
-        agent, agent.audit({"software.dpkg": B["software.dpkg"], **{}} | B, {"software.dpkg": A["software.dpkg"]})
-    )
+    taken = controller.take(agent, agent.audit(B, {"software.dpkg": A["software.dpkg"]}))
     assert taken.snapshot is not None
     assert controller.inventory.sections_of(taken.snapshot)["software.dpkg"].rows == B["software.dpkg"]
 
@@ -335,9 +333,7 @@ def test_a_key_of_an_earlier_enrolment_does_not_speak_for_its_host_any_more(cont
     with pytest.raises(WrongEpoch):  # nor does it by calling itself the newer one
         controller.inventory.take_in(agent.message(wire.AUDIT, body, epoch=2, sequence=2))
     known = controller.inventory.last_known(agent.identity.host_id)
-    assert known is not None and known.root == model.root_digest(
-        model.digest_sections({n: Section("ok", r, {}) for n, r in A.items()})
-    )
+    assert known is not None and known.root == root_of(A)
     assert controller.take(fresh, fresh.audit(B)).snapshot is not None
 
 
@@ -447,14 +443,8 @@ def test_the_real_agent_enrols_audits_this_machine_and_sends_patches(controller,
     host = controller.fleet.add_host(NewHost("this-machine", reach="check-in"))
     watched = tmp_path / "watched"
     watched.mkdir()
-    enrolled = agent_command(
-        tmp_path / "state",
-        "enrol",
-        "--print",
-        "--watch",
-        str(watched),
-        data=controller.fleet.invite("this-machine").encode(),
-    )
+    token = controller.fleet.invite("this-machine").encode()
+    enrolled = agent_command(tmp_path / "state", "enrol", "--print", "--watch", str(watched), data=token)
     assert enrolled.returncode == 0, enrolled.stderr.decode()
     controller.fleet.enrol(enrolled.stdout.strip())
 
