@@ -1,4 +1,6 @@
-"""The agent as one file: a zip that any Python from 3.6 on runs, the same bytes from the same sources.
+"""The agent as one file: a zip that any Python from 3.6 on runs, the same bytes from the same sources (and zlib).
+
+It is deflated: that costs a host 5 ms, and saves 150 KB wherever the file is pushed for a single run.
 
 Also a command: python -m verdelta_controller.fleet.agent_archive dist/verdelta-agent.pyz
 """
@@ -22,8 +24,8 @@ def build() -> bytes:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("verdelta_agent is not installed")
     package = Path(spec.origin).parent
-    buffer = BytesIO(SHEBANG)
-    buffer.seek(0, 2)
+    buffer = BytesIO()
+    buffer.write(SHEBANG)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         _add(archive, "__main__.py", MAIN.encode())
         for source in sorted(package.rglob("*.py")):
@@ -39,13 +41,27 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(entry, content)
 
 
-def main() -> None:
-    """Write the archive to the path given."""
-    target = Path(sys.argv[1])
+def write(target: Path) -> None:
+    """Write the archive to a path, as a whole or not at all, for everybody to run."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(build())
-    target.chmod(0o755)
+    new = target.with_name(target.name + ".new")
+    new.write_bytes(build())
+    new.chmod(0o755)
+    new.replace(target)
+
+
+def main() -> int:
+    """Write the archive to the path given on the command line."""
+    if len(sys.argv) != 2:
+        sys.stderr.write("usage: python -m verdelta_controller.fleet.agent_archive FILE\n")
+        return 2
+    try:
+        write(Path(sys.argv[1]))
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
