@@ -1,15 +1,18 @@
 """What works on the controller's own machine: init, the refusals of serve, and the doctor."""
 
+import asyncio
 import logging
 import socket
 import sqlite3
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import structlog
+from fastapi import FastAPI
 from tests.support.command_line import ByHand, CommandLine
 
 from verdelta_controller.cli import doctor, profile, serve
@@ -171,6 +174,39 @@ def test_a_database_of_a_newer_schema_is_one_line_and_stays_as_it_is(verdelta: C
         assert len(result.stderr.splitlines()) == 2
     assert database.read_bytes() == before
     assert "its schema 9999 is newer" in verdelta("doctor").stdout
+
+
+def life(rollouts: list[dict[str, object]]) -> tuple[FastAPI, list[str]]:
+    """Return an application, and what became of it as it goes."""
+    told: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        told.append("begun")
+        yield
+        told.append("closed")
+
+    app = FastAPI(lifespan=lifespan)
+    serve._Life(app, SimpleNamespace(rollouts=SimpleNamespace(summaries=lambda: rollouts)))  # type: ignore[arg-type]
+    return app, told
+
+
+async def live(app: FastAPI) -> None:
+    async with app.router.lifespan_context(app):
+        pass
+
+
+@pytest.mark.parametrize(("state", "leaves"), [("running", True), ("backing_out", True), ("suspended", False)])
+def test_the_controller_leaves_at_once_while_a_rollout_is_under_way_and_closes_otherwise(
+    monkeypatch: pytest.MonkeyPatch, state: str, leaves: bool
+):
+    app, told = life([{"id": 1, "state": state}])
+    monkeypatch.setattr(serve.os, "_exit", lambda code: told.append(f"left with {code}"))
+
+    asyncio.run(live(app))
+
+    assert ("left with 0" in told) is leaves
+    assert told[:2] == (["begun", "left with 0"] if leaves else ["begun", "closed"])
 
 
 # -- doctor

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.command_line import CommandLine
 
 COMMAND = [sys.executable, "-m", "verdelta_controller"]
 MANIFEST = """\
@@ -64,11 +65,12 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
+    """A machine on which `verdelta init` was called."""
+    assert CommandLine(tmp_path)("init").exit_code == 0
     return Machine(tmp_path)
 
 
 def test_from_nothing_to_a_release_and_a_clean_end(machine: Machine, tmp_path: Path):
-    assert machine.verdelta("init").returncode == 0
     (tmp_path / "release.yaml").write_text(MANIFEST)
     (tmp_path / "labapp.py").write_bytes(os.urandom(3 << 20))
 
@@ -94,8 +96,6 @@ def test_from_nothing_to_a_release_and_a_clean_end(machine: Machine, tmp_path: P
 
 
 def test_ctrl_c_ends_the_controller_cleanly_and_then_nobody_answers(machine: Machine):
-    machine.verdelta("init")
-
     with machine.serving() as server:
         assert machine.verdelta("host", "list").returncode == 0
         server.send_signal(signal.SIGINT)
@@ -109,8 +109,6 @@ def test_ctrl_c_ends_the_controller_cleanly_and_then_nobody_answers(machine: Mac
 
 
 def test_off_loopback_it_speaks_tls_and_the_client_insists_on_its_ca(machine: Machine, tmp_path: Path):
-    machine.verdelta("init")
-
     with machine.serving("--listen", "0.0.0.0", "--url", "https://deploy.example.org:8470"):
         assert machine.environment["VERDELTA_URL"].startswith("https://127.0.0.1:")
         trusted = machine.verdelta("host", "list")

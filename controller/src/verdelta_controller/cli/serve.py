@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from ..foundation.settings import Settings
+    from ..wiring import Services
 
+GOING_ON = ("running", "backing_out")
 LAST_REQUESTS = 3  # seconds that requests under way get when the controller is told to end
 
 
@@ -109,7 +112,7 @@ def _run(settings: "Settings", bound: socket.socket) -> None:
     logs.configure()
     services = build(settings)
     app = create_app(services)
-    startup = _Startup(app)
+    life = _Life(app, services)
     configuration = uvicorn.Config(
         app,
         log_config=None,
@@ -126,9 +129,9 @@ def _run(settings: "Settings", bound: socket.socket) -> None:
     try:
         server.run(sockets=[bound])
     except SystemExit:
-        if startup.failure is None:
+        if life.failure is None:
             raise
-        raise startup.failure from None
+        raise life.failure from None
 
 
 def _server(configuration: Any, announcement: str) -> Any:
@@ -156,20 +159,40 @@ def _tls(settings: "Settings") -> dict[str, Any]:
     return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
 
 
-class _Startup:
-    """Remembers why the application did not start, so that it is said in one line instead of a traceback."""
+class _Life:
+    """The beginning and the end of the application.
 
-    def __init__(self, app: "FastAPI") -> None:
+    A failure at the beginning is remembered, so that it is said in one line instead of a traceback.  At the end,
+    while a roll-out is under way, the process leaves at once, as if it were killed: the engine would wait for the
+    installer, or take the roll-out for failed.  The next start audits what was left, and carries it on.
+    """
+
+    def __init__(self, app: "FastAPI", services: "Services") -> None:
         self.failure: VerdeltaError | None = None
+        self._services = services
         self._begin = app.router.lifespan_context
         app.router.lifespan_context = self._lifespan
-        logging.getLogger("uvicorn.error").addFilter(lambda record: self.failure is None)
+        logging.getLogger("uvicorn.error").addFilter(self._is_news)
 
     @asynccontextmanager
     async def _lifespan(self, app: "FastAPI") -> AsyncIterator[Any]:
         try:
             async with self._begin(app) as state:
                 yield state
+                self._leave()
         except VerdeltaError as error:
             self.failure = error
             raise
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        """Whoever watches is cut off when the controller ends, which is no error."""
+        return self.failure is None and not str(record.msg).startswith("Cancel %s running task")
+
+    def _leave(self) -> None:
+        going_on = [one["id"] for one in self._services.rollouts.summaries() if one["state"] in GOING_ON]
+        if going_on:
+            import structlog
+
+            log = structlog.get_logger()
+            log.warning("left while roll-outs are under way; the next start carries them on", rollouts=going_on)
+            os._exit(0)
