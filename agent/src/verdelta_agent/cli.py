@@ -104,7 +104,20 @@ def _parser() -> argparse.ArgumentParser:
 
     reporter = commands.add_parser("report", help="audit this host and report to the controller, digests first")
     reporter.set_defaults(run=run_report)
+
+    compiler = commands.add_parser(
+        "compile", help="put byte code for this Python into the one-file agent: audits cost less"
+    )
+    compiler.add_argument("archive", metavar="FILE", help="the verdelta-agent.pyz")
+    compiler.set_defaults(run=run_compile)
     return parser
+
+
+def run_compile(options: argparse.Namespace) -> None:
+    """Put byte code into the archive."""
+    from .compiled import add_byte_code
+
+    add_byte_code(options.archive)
 
 
 def run_inventory(options: argparse.Namespace) -> None:

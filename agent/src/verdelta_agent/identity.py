@@ -115,9 +115,9 @@ def _create_openssl_key(path: str) -> Key:
 def _keep_key(key: Key, path: str) -> Key:
     """Give a new key its name.  The private half comes last: where it is, the public half is its own."""
     for suffix in (".pub", ""):
-        _flush(key.path + suffix)
+        flush(key.path + suffix)
         os.rename(key.path + suffix, path + suffix)
-    _flush(os.path.dirname(path))
+    flush(os.path.dirname(path))
     return key._replace(path=path)
 
 
@@ -336,7 +336,7 @@ def replace(path: str, content: bytes) -> None:
         file.flush()
         os.fsync(descriptor)
     os.rename(new, path)
-    _flush(os.path.dirname(path))
+    flush(os.path.dirname(path))
 
 
 def _encode(fields: Dict[str, Any]) -> bytes:
@@ -369,7 +369,8 @@ def _read(path: str) -> str:
     return content.decode("utf-8", "backslashreplace").strip()
 
 
-def _flush(path: str) -> None:
+def flush(path: str) -> None:
+    """Return when what was written to a file, or renamed in a directory, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -106,6 +106,7 @@ def bootstrap(channel: Channel, host: Host, token: str, url: str, ca: str) -> by
     Raises BootstrapFailed, Unreachable.
     """
     _put(channel, host, PROGRAM, agent_archive.build(), "755")
+    _run(channel, host, [host.python, "-ISE", PROGRAM, "compile", PROGRAM])
     enrol = ["enrol", "--token-file", "-", "--print", "--replace"]
     if url:
         enrol += ["--url", url]
