@@ -108,16 +108,19 @@ class InventoryService:
         decision = rules.accept(head, digest, _standing(key), self._fleet.audience, taken)
         if challenge is not None and body.challenge != challenge:
             raise StaleAudit("the audit does not answer the request that was made: it may be an old one")
-        lacking = _lacking(session, body)
-        if lacking and received.message.kind == wire.AUDIT:
+        current = self.current(session, key.host_id)
+        lacking = [] if current is not None and current.root == body.root else _lacking(session, body)
+        if lacking and head.kind == wire.AUDIT:
             raise InvalidInput(f"message: the rows of {lacking[0]} are neither known nor in it")
         if isinstance(decision, rules.Accepted):
             _store(session, received.rows)
-            self._fleet.keys.advance(session, key, received.message.sequence, digest)
-            self._keep(session, received)
+            self._fleet.keys.advance(session, key, head.sequence, digest)
             if not lacking:
-                self._move_on(session, key.host_id, digest, body)
-        return self._answer(session, key.host_id, digest, body, lacking)
+                current = _moved_on(session, current, key.host_id, digest, body)
+            self._keep(session, received)
+        bases = current.sections if current is not None else {}
+        known = {name: bases[name][1] for name in lacking if name in bases}
+        return TakenIn(digest, None if lacking else current, lacking, known, body.install_idle)
 
     def _keep(self, session: Session, received: Received) -> None:
         message, digest = received.message, received.envelope.digest
@@ -139,36 +142,6 @@ class InventoryService:
             "envelope": hashlib.sha256(received.data).hexdigest(),
         }
         self._evidence.append(session, "audit", message.host_id, said, now())
-
-    def _move_on(self, session: Session, host_id: str, digest: str, body: Body) -> None:
-        current = self.current(session, host_id)
-        sections = {name: [s.status, s.digest, s.error] for name, s in body.sections.items()}
-        if current is not None and current.root == body.root and current.sections == sections:
-            current.confirmed_at, current.confirmed_by = now(), digest
-            current.volatile = body.volatile or current.volatile
-            session.add(current)
-            return
-        session.add(
-            Snapshot(
-                host_id=host_id,
-                root=body.root,
-                agent=body.agent,
-                sections=sections,
-                volatile=body.volatile,
-                envelope_digest=digest,
-                taken_at=body.taken_at,
-                received_at=now(),
-                confirmed_at=now(),
-                confirmed_by=digest,
-            )
-        )
-        session.flush()
-
-    def _answer(self, session: Session, host_id: str, digest: str, body: Body, lacking: list[str]) -> TakenIn:
-        current = self.current(session, host_id)
-        bases = current.sections if current is not None and lacking else {}
-        known = {name: bases[name][1] for name in lacking if name in bases}
-        return TakenIn(digest, None if lacking else current, lacking, known, body.install_idle)
 
     # -- asking
 
@@ -264,6 +237,31 @@ def digested(snapshot: Snapshot) -> Mapping[str, model.Digested]:
 
 def _standing(key: AgentKey) -> rules.LastMessage:
     return rules.LastMessage(key.host_id, key.epoch, key.last_sequence, key.last_digest, key.forked_at is not None)
+
+
+def _moved_on(session: Session, current: Snapshot | None, host_id: str, digest: str, body: Body) -> Snapshot:
+    """Return the state that a host is in now: the same one, confirmed, or a new one."""
+    sections = {name: [s.status, s.digest, s.error] for name, s in body.sections.items()}
+    if current is not None and current.root == body.root and current.sections == sections:
+        current.confirmed_at, current.confirmed_by = now(), digest
+        current.volatile = body.volatile or current.volatile
+        session.add(current)
+        return current
+    new = Snapshot(
+        host_id=host_id,
+        root=body.root,
+        agent=body.agent,
+        sections=sections,
+        volatile=body.volatile,
+        envelope_digest=digest,
+        taken_at=body.taken_at,
+        received_at=now(),
+        confirmed_at=now(),
+        confirmed_by=digest,
+    )
+    session.add(new)
+    session.flush()
+    return new
 
 
 def _digest_of_number(session: Session, message: wire.Message) -> str:
