@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -29,7 +30,10 @@ RENEW_BEFORE = timedelta(days=30)
 
 
 def ensure_ca(state: Path) -> Path:
-    """Return the CA certificate's path, made now together with its key where there is none."""
+    """Return the CA certificate's path, made now together with its key where there is none.
+
+    Its key is written first: where the certificate is, the key is, too.
+    """
     certificate, key_path = state / "ca.pem", state / "ca.key"
     if not certificate.exists():
         key = ec.generate_private_key(ec.SECP256R1())
@@ -46,34 +50,54 @@ def ensure_ca(state: Path) -> Path:
 
 
 def ensure_server(state: Path, names: Iterable[str]) -> tuple[Path, Path]:
-    """Return the paths of a server certificate for these names or addresses, and of its key; renewed when it is due."""
-    wanted = sorted(set(names))
+    """Return the paths of a server certificate for these names or addresses, and of its key; renewed when it is due.
+
+    Raises InvalidInput for a name that no certificate can have, and for a CA that is not whole.
+    """
+    wanted = [_name(name) for name in sorted(set(names))]
     certificate, key_path = state / "server.pem", state / "server.key"
-    if certificate.exists() and _still_good(certificate, wanted):
-        return certificate, key_path
-    ca = x509.load_pem_x509_certificate(ensure_ca(state).read_bytes())
-    ca_key = load_pem_private_key((state / "ca.key").read_bytes(), None)
-    if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
-        raise InvalidInput(f"{state / 'ca.key'} is not the key that this controller made")
-    key = ec.generate_private_key(ec.SECP256R1())
+    ca, ca_key = _load_ca(state)
+    if not _is_good(certificate, key_path, ca, wanted):
+        key = ec.generate_private_key(ec.SECP256R1())
+        built = _sign_server(key.public_key(), wanted, ca, ca_key)
+        _write(key_path, _private(key))
+        _write(certificate, built.public_bytes(Encoding.PEM), 0o644)
+    return certificate, key_path
+
+
+def _load_ca(state: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    certificate = ensure_ca(state)
+    try:
+        ca = x509.load_pem_x509_certificate(certificate.read_bytes())
+        key = _load_key(state / "ca.key")
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{state}: the CA is not whole: {error}", mend="Restore ca.pem and ca.key.") from error
+    if key.public_key() != ca.public_key():
+        raise InvalidInput(f"{state / 'ca.key'} is not the key of {certificate}", mend="Restore ca.pem and ca.key.")
+    return ca, key
+
+
+def _sign_server(
+    public_key: ec.EllipticCurvePublicKey,
+    names: list[x509.GeneralName],
+    ca: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Verdelta controller")])
-    built = (
-        _builder(subject, ca.subject, key.public_key(), SERVER_LIFE)
+    return (
+        _builder(subject, ca.subject, public_key, SERVER_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([_name(name) for name in wanted]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    _write(key_path, _private(key))
-    _write(certificate, built.public_bytes(Encoding.PEM), 0o644)
-    return certificate, key_path
 
 
 def names_for(listen: str) -> list[str]:
     """Return the names and addresses under which a controller that listens there can be reached."""
-    names = ["localhost", "127.0.0.1", socket.gethostname()]
+    names = ["localhost", "127.0.0.1", "::1", socket.gethostname()]
     if listen not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         names.append(listen)
     return sorted(set(names))
@@ -113,14 +137,30 @@ def _name(text: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(text)
+    except ValueError as error:
+        raise InvalidInput(f"{text!r} cannot stand in a certificate", mend="Give the name in its xn-- form.") from error
 
 
-def _still_good(path: Path, wanted: list[str]) -> bool:
-    found = x509.load_pem_x509_certificate(path.read_bytes())
-    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    has = [str(value) for kind in (x509.DNSName, x509.IPAddress) for value in names.get_values_for_type(kind)]
-    return sorted(has) == wanted and found.not_valid_after_utc - datetime.now(UTC) > RENEW_BEFORE
+def _is_good(certificate: Path, key_path: Path, ca: x509.Certificate, wanted: list[x509.GeneralName]) -> bool:
+    """Return whether a certificate is of this CA and key, for exactly these names, and not due for renewal."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate.read_bytes())
+        found.verify_directly_issued_by(ca)
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        same = set(names) == set(wanted) and _load_key(key_path).public_key() == found.public_key()
+    except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False  # whatever it is, it is made anew
+    return same and found.not_valid_after_utc - datetime.now(UTC) > RENEW_BEFORE
+
+
+def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{path} is not the key that this controller made")
+    return key
 
 
 def _private(key: ec.EllipticCurvePrivateKey) -> bytes:

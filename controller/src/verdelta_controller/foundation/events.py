@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 
 class EventBus:
@@ -22,7 +22,7 @@ class EventBus:
         with self._lock:
             watchers = list(self._watchers.get(topic, ()))
         for loop, event in watchers:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # its loop was closed: nobody watches any more
                 loop.call_soon_threadsafe(event.set)
 
     @asynccontextmanager

@@ -3,12 +3,14 @@
 Everything that the controller keeps lies under one state directory.
 """
 
+import difflib
 import os
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from .errors import InvalidInput
@@ -24,16 +26,34 @@ def default_state_directory() -> Path:
 class Settings(BaseSettings):
     """Where the controller keeps its state, where it listens, and how much it does at once."""
 
-    model_config = SettingsConfigDict(env_prefix="VERDELTA_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="VERDELTA_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
     state: Path = Field(default_factory=default_state_directory, description="directory of everything that is kept")
-    database: str = Field(default="", description="SQLAlchemy URL; a SQLite file in the state directory by default")
+    database: str = Field(
+        default="", repr=False, description="SQLAlchemy URL; a SQLite file in the state directory by default"
+    )
     listen: str = Field(default="127.0.0.1", description="address to listen on; anything but loopback turns TLS on")
     port: int = Field(default=8470, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     url: str = Field(default="", description="how agents reach this controller; they only answer when it is empty")
     forks: int = Field(default=10, ge=1, le=200, description="hosts worked on at the same time")
-    envelope_limit: int = Field(default=64 << 20, description="bytes of the largest message taken from an agent")
-    artifact_limit: int = Field(default=8 << 30, description="bytes of the largest artifact taken into the library")
+    envelope_limit: int = Field(default=64 << 20, ge=1 << 20, description="bytes of the largest message of an agent")
+    artifact_limit: int = Field(default=8 << 30, ge=1, description="bytes of the largest artifact in the library")
+
+    @field_validator("state")
+    @classmethod
+    def _absolute(cls, state: Path) -> Path:
+        """What is started elsewhere has to find it, too."""
+        return state.expanduser().absolute()
+
+    @field_validator("url")
+    @classmethod
+    def _reachable(cls, url: str) -> str:
+        parts = urlsplit(url)  # raises ValueError for what is none
+        if url and (
+            parts.scheme not in ("http", "https") or not parts.hostname or parts.query or not url.isprintable()
+        ):
+            raise ValueError("not an address like https://deploy.example.org:8470")
+        return url.rstrip("/")
 
     @property
     def database_url(self) -> str:
@@ -55,14 +75,26 @@ class Settings(BaseSettings):
 
 
 def load_settings(**given: Any) -> Settings:
-    """Return the settings with what the command line gave.  Raises InvalidInput, which names the setting."""
+    """Return the settings with what the command line gave.  Raises InvalidInput, which names the setting and where."""
     path = os.environ.get("VERDELTA_CONFIG")
+    if path and not Path(path).is_file():
+        raise InvalidInput(f"{path}: there is no such file", mend="VERDELTA_CONFIG names it.")
+    told = {name: value for name, value in given.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**told)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        where = f"{path} or the environment" if path else f"the environment (VERDELTA_{name.upper()})"
-        raise InvalidInput(f"setting {name}: {first['msg']}", mend=f"Mend it in {where}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{path}: {error}") from error
+        raise _not_valid(error, told, path or "") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(f"{path}: {error}", mend="VERDELTA_CONFIG names it.") from error
+
+
+def _not_valid(error: ValidationError, told: dict[str, Any], path: str) -> InvalidInput:
+    first = error.errors(include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, Settings.model_fields, 1)
+        known = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(Settings.model_fields)}."
+        return InvalidInput(f"{path}: there is no setting {name!r}", mend=known)
+    variable = f"VERDELTA_{name.upper()}"
+    where = f"--{name}" if name in told else variable if variable in os.environ else path
+    return InvalidInput(f"setting {name}: {first['msg']}", mend=f"Mend it in {where}.")
