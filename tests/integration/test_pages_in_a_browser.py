@@ -15,7 +15,7 @@ from tests.support.web import a_controller, a_token
 
 from verdelta_agent.model import Section, failed
 from verdelta_controller.app import create_app
-from verdelta_controller.rollouts.installers.ansible import Step
+from verdelta_controller.rollouts.installers.listener import Step
 from verdelta_controller.wiring import Services
 
 CHROMIUM = "/usr/bin/chromium"

@@ -87,6 +87,10 @@ class FakeInstaller:
     records: Records
     install: Install
 
+    def prepare(self, rollout: int, wave: int) -> None: ...
+
+    def forget(self, rollout: int, wave: int) -> None: ...
+
     def stop_survivors(self) -> None: ...
 
     def run(self, rollout: int, wave: int, action: str, deployments: Sequence[Deployment]) -> None:

@@ -14,7 +14,7 @@ from .fleet.service import FleetService
 from .fleet.tables import AgentKey, Credential, EnrolmentToken, Host
 from .foundation import certificates
 from .foundation.database import Database
-from .foundation.errors import InvalidInput, NotFound
+from .foundation.errors import NotFound
 from .foundation.events import EventBus
 from .foundation.evidence import EvidenceLog
 from .foundation.settings import Settings
@@ -124,18 +124,13 @@ def build(settings: Settings) -> Services:
 
 
 def scratch(state: Path, audience: str) -> Path:
-    """Return this controller's private directory on tmpfs, for keys while they are in use; on disk where there is none.
+    """Return where this controller's private directory on tmpfs is, for keys while they are in use.
 
-    It is this controller's alone (its name says whose), so whatever an earlier run left there can go.
+    It lies on disk where there is no tmpfs.  It is this controller's alone, as its name says, so whatever an earlier
+    run left there can go.
     """
     shared = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it, and its owner checked
-    base = shared if os.access(shared, os.W_OK) else state
-    path = base / f"verdelta-{audience[:16]}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    status = path.lstat()
-    if path.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise InvalidInput(f"{path} is not this user's own private directory", mend="Remove it.")
-    return path
+    return (shared if os.access(shared, os.W_OK) else state) / f"verdelta-{audience[:16]}"
 
 
 def _family_of(inventory: InventoryService) -> Callable[[str], str]:

@@ -10,7 +10,7 @@ from tests.support.web import TestClient, a_client, a_controller, a_token, log_i
 
 from verdelta_controller.access.rules import Role
 from verdelta_controller.fleet.tables import Host
-from verdelta_controller.rollouts.installers.ansible import Step
+from verdelta_controller.rollouts.installers.listener import Step
 from verdelta_controller.web import rollouts
 
 OLD = {

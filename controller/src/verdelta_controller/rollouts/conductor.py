@@ -73,11 +73,16 @@ class Conductor:
             "decide": self.decide,
         }
 
+    def clear(self) -> None:
+        """End what an earlier controller left running; at the start, when nothing of this one runs yet."""
+        self._installer.stop_survivors()
+
     # -- the steps
 
     def audit_before(self, rollout: int, wave: int) -> str:
         """Audit every host that is to be deployed to, before anything is done to it."""
         self._records.open_wave(rollout, wave)
+        self._installer.prepare(rollout, wave)
         self._each(self._records.deployments(rollout, wave, S.PENDING, S.AUDITING_BEFORE), self._audit_before)
         return "audited"
 
@@ -85,12 +90,12 @@ class Conductor:
         """Install on every host that is ready; first settle what an interrupted run left behind."""
         interrupted = self._records.deployments(rollout, wave, S.INSTALLING)
         if interrupted:
-            self._installer.stop_survivors()
             self._each(interrupted, self._settle)
             self._records.abandon(rollout, "install")
         ready = self._records.deployments(rollout, wave, S.READY)
         if ready and not self._records.is_cancelled(rollout):
             self._installer.run(rollout, wave, "install", ready)
+        self._installer.forget(rollout, wave)
         return "installed"
 
     def audit_after(self, rollout: int, wave: int) -> str:
@@ -111,9 +116,6 @@ class Conductor:
         """Take the hosts that were asked for back, and prove that each is what it was before."""
         asked = self._records.deployments(rollout, None, S.BACKING_OUT)
         begun = self._records.begun(rollout, "back_out")
-        interrupted = [deployment for deployment in asked if deployment.id in begun]
-        if interrupted:
-            self._installer.stop_survivors()
         fresh = [deployment for deployment in asked if deployment.id not in begun]
         if fresh:
             self._installer.run(rollout, 0, "back_out", fresh)

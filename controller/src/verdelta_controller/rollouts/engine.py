@@ -24,6 +24,9 @@ Step = Callable[[int, int], str]
 class Work(Protocol):
     """The steps of a roll-out, each safe to run again.  Arguments: the roll-out, the wave.  Result: what to do next."""
 
+    def clear(self) -> None:
+        """End what an earlier controller left running on this machine, before anything is carried on."""
+
     def waves(self, rollout: int) -> list[int]:
         """Return the numbers of the waves that have not passed, in order."""
 
@@ -68,6 +71,7 @@ class DbosEngine:
                 f"another controller runs on {self._lock_path.parent}",
                 mend="Stop it, or give this one another --state.",
             ) from error
+        self._work.clear()
         url = f"sqlite:///{self._path}"
         engine = create_engine(url, connect_args={"timeout": 30})
         event.listen(engine, "connect", _prepare)

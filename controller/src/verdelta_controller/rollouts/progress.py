@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 
 from ..foundation.events import EventBus
-from .installers.ansible import Step
+from .installers.listener import Step
 
 PAUSE = 0.2  # seconds between two wake-ups of the watchers of one roll-out
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from ..releases.tables import Release
-from .installers.ansible import Step
+from .installers.listener import Step
 from .states import ENDED, HostState
 from .tables import Deployment, Rollout, Wave
 

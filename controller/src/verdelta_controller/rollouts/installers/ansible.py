@@ -5,6 +5,7 @@ the controller.  Keys and variables lie in a private directory on tmpfs for as l
 command line, and nothing of the run is kept but its events.
 """
 
+import errno
 import json
 import os
 import queue
@@ -14,15 +15,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ansible_runner
 
-from ...foundation.clock import now
-from ...foundation.errors import VerdeltaError
+from ...foundation.errors import InvalidInput, VerdeltaError
+from .listener import Listener, Outcome, Step
 
 # Every step on a host holds this lock shared (flock on a directory that each host has; nothing is created).  An audit
 # that asks for it alone learns whether a step of an interrupted run is still going on.
@@ -43,6 +44,9 @@ exec ssh "$@"
 """
 
 
+_COMING_AND_GOING = threading.Lock()  # of the directory that all runs share
+
+
 class RunFailed(VerdeltaError):
     """The playbook could not be run at all."""
 
@@ -57,100 +61,140 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One thing that Ansible said about one host."""
-
-    host: str
-    kind: str  # started, ok, changed, skipped, failed or unreachable
-    task: str
-    text: str = ""
-
-
-@dataclass
-class Outcome:
-    """How a run ended, host by host: ok, failed, unreachable, or not reached by the play (a host it never named)."""
-
-    status: str  # ended (the play came to its end), or ansible-runner's own: canceled, failed, timeout
-    hosts: dict[str, str] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-    ended_at: dict[str, datetime] = field(default_factory=dict)  # when the last step on each host ended
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is to be run on which hosts."""
+class Play:
+    """What is to be run: a playbook with its variables, on how many hosts at a time."""
 
     playbook: Path
-    targets: Sequence[Target]
+    name: str  # of the playbook, as its author calls it
     variables: Mapping[str, Any]
     forks: int
 
 
-def run(order: Run, scratch: Path, on_step: Callable[[Step], None], cancelled: Callable[[], bool]) -> Outcome:
-    """Run a playbook and return how it ended.  Blocks; `on_step` is called as it goes, from another thread.
+class Waiting:
+    """A play that Ansible has loaded, and that waits to be told its hosts.
 
-    `scratch` is a directory on tmpfs where a private one is made for this run.  It returns as soon as the play has
-    ended on every host; Ansible's own way out, which takes a while longer, is nothing to wait for.  Raises RunFailed.
+    Ansible takes a second to start.  It spends that while the hosts are audited, and asks for its inventory (a script,
+    as dynamic inventories are) when it is done: the script waits at a gate, a FIFO, until `go` hands the hosts over.
+    Until then nothing is done to any host, for Ansible knows of none.
     """
-    private = Path(tempfile.mkdtemp(prefix="run-", dir=scratch))
-    listener = _Listener(on_step)
-    ended: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
-    listener.on_end = ended.put
 
-    def work() -> None:
+    def __init__(self, play: Play, scratch: Path) -> None:
+        """Start Ansible.  `scratch` is a directory on tmpfs where a private one is made for this run."""
+        self._play = play
+        with _COMING_AND_GOING:
+            self._private = Path(tempfile.mkdtemp(prefix="run-", dir=make_private(scratch)))
+        self._gate = self._private / "gate"
+        self._ended: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
+        self._over = threading.Event()
+        self._on_step: Callable[[Step], None] = lambda step: None
+        self._cancelled: Callable[[], bool] = lambda: False
+        self._listener = Listener(lambda step: self._on_step(step), lambda: self._ended.put("ended"))
+        arguments = self._prepare()
+        threading.Thread(
+            target=self._work, args=(arguments,), name=f"ansible-{self._private.name}", daemon=True
+        ).start()
+
+    def go(self, targets: Sequence[Target], on_step: Callable[[Step], None], cancelled: Callable[[], bool]) -> Outcome:
+        """Hand over the hosts, and return how the play ended.  Blocks; `on_step` is called from another thread.
+
+        It returns as soon as the play has ended on every host; Ansible's own way out, which takes a while longer, is
+        nothing to wait for.  Raises RunFailed when the play could not be run at all.
+        """
+        self._on_step, self._cancelled = on_step, cancelled
+        self._open_gate(json.dumps(self._inventory(targets)))
+        end = self._ended.get()
+        if isinstance(end, Exception):
+            raise end if isinstance(end, VerdeltaError) else RunFailed(f"{self._play.name}: {end}") from end
+        return self._listener.outcome(end, [target.name for target in targets])
+
+    def abandon(self) -> None:
+        """End it without having done anything."""
+        self._cancelled = lambda: True
+        self._open_gate("{}")
+
+    def _work(self, arguments: Mapping[str, Any]) -> None:
         try:
             result = ansible_runner.run(
-                private_data_dir=str(private),
-                event_handler=listener.hear,
-                cancel_callback=cancelled,
+                private_data_dir=str(self._private),
+                event_handler=self._listener.hear,
+                cancel_callback=lambda: self._cancelled(),
                 quiet=True,
                 settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
-                **_prepare(order, private),
+                **arguments,
             )
-            ended.put(result.status if listener.started else _never_started(order, result))
-        except Exception as error:  # noqa: BLE001 - whatever it was, the caller waits for an answer
-            ended.put(error)
+            self._ended.put(result.status if self._listener.started else self._never_started(result))
+        except Exception as error:  # noqa: BLE001 - whatever it was, somebody waits for an answer
+            self._ended.put(error)
         finally:
-            shutil.rmtree(private, ignore_errors=True)
+            self._over.set()
+            self._release_gate()
+            shutil.rmtree(self._private, ignore_errors=True)
+            with _COMING_AND_GOING, suppress(OSError):
+                self._private.parent.rmdir()  # the last one turns off the light
 
-    threading.Thread(target=work, name=f"ansible-{private.name}", daemon=True).start()
-    end = ended.get()
-    if isinstance(end, Exception):
-        raise end if isinstance(end, VerdeltaError) else RunFailed(f"{order.playbook.name}: {end}") from end
-    return listener.outcome(end, [target.name for target in order.targets])
+    def _never_started(self, result: Any) -> RunFailed:
+        with result.stdout as stdout:
+            said = stdout.read()[-2000:].strip()
+        return RunFailed(f"{self._play.name} could not be run (status {result.rc}): {said}")
 
+    def _prepare(self) -> dict[str, Any]:
+        """Write what Ansible reads at its start, and return the arguments of the run."""
+        private = self._private
+        os.mkfifo(self._gate, 0o600)
+        known_hosts = _write(private / "known_hosts", "")
+        ssh = _write(private / "ssh", SSH_WITH_LOCK, 0o700)
+        settings = _write(private / "ansible.cfg", configuration(private, known_hosts, ssh, self._play.forks))
+        inventory = _write(private / "inventory", f"#!/bin/sh\nexec cat {self._gate}\n", 0o700)
+        variables = _write(private / "variables.json", json.dumps(unsafe(dict(self._play.variables))))
+        playbook = private / "project" / Path(self._play.name).name
+        playbook.parent.mkdir(mode=0o700)
+        shutil.copyfile(self._play.playbook, playbook)
+        return {
+            "playbook": str(playbook),
+            "inventory": str(inventory),
+            "cmdline": f"-e @{variables}",
+            "envvars": {"ANSIBLE_CONFIG": str(settings), "ANSIBLE_HOME": str(private / "home"), "PATH": _path()},
+        }
 
-def _never_started(order: Run, result: Any) -> RunFailed:
-    said = result.stdout.read()[-2000:].strip() if result.stdout else ""
-    return RunFailed(f"{order.playbook.name} could not be run (status {result.rc}): {said}")
+    def _inventory(self, targets: Sequence[Target]) -> dict[str, Any]:
+        """Return the hosts as an inventory script prints them; their keys are written where it says that they are."""
+        keys: dict[str, Path] = {}
+        hosts: dict[str, Any] = {}
+        known = []
+        for target in targets:
+            variables = dict(target.variables)
+            host_key = variables.pop("host_key", None)
+            if target.private_key is not None:
+                if target.private_key not in keys:
+                    keys[target.private_key] = _write(self._private / f"key-{len(keys)}", target.private_key)
+                variables["ansible_ssh_private_key_file"] = str(keys[target.private_key])
+                port, address = variables.get("ansible_port", 22), variables["ansible_host"]
+                known.append(f"{address if port == 22 else f'[{address}]:{port}'} {host_key}\n")
+            hosts[target.name] = {name: unsafe(value) for name, value in variables.items()}
+        (self._private / "known_hosts").write_text("".join(known))
+        return {"all": {"hosts": list(hosts)}, "_meta": {"hostvars": hosts}}
 
+    def _open_gate(self, inventory: str) -> None:
+        """Write through the FIFO once the script is at its other end; a run that is over has nobody there."""
+        while not self._over.is_set():
+            try:
+                descriptor = os.open(self._gate, os.O_WRONLY | os.O_NONBLOCK)
+            except FileNotFoundError:
+                self._over.wait(0.005)  # not there yet, or not there any more
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                self._over.wait(0.01)
+            else:
+                os.set_blocking(descriptor, True)
+                with os.fdopen(descriptor, "w") as gate:
+                    gate.write(inventory)
+                return
 
-def _prepare(order: Run, private: Path) -> dict[str, Any]:
-    keys: dict[str, Path] = {}
-    hosts: dict[str, dict[str, Any]] = {}
-    known: list[str] = []
-    for target in order.targets:
-        variables = dict(target.variables)
-        host_key = variables.pop("host_key", None)
-        if target.private_key is not None:
-            if target.private_key not in keys:
-                keys[target.private_key] = _write(private / f"key-{len(keys)}", target.private_key)
-            variables["ansible_ssh_private_key_file"] = str(keys[target.private_key])
-            port = variables.get("ansible_port", 22)
-            address = variables["ansible_host"]
-            known.append(f"{address if port == 22 else f'[{address}]:{port}'} {host_key}\n")
-        hosts[target.name] = {name: unsafe(value) for name, value in variables.items()}
-    known_hosts = _write(private / "known_hosts", "".join(known))
-    inventory = _write(private / "inventory.json", json.dumps({"all": {"hosts": hosts}}))
-    variables_file = _write(private / "variables.json", json.dumps(unsafe(dict(order.variables))))
-    ssh = _write(private / "ssh", SSH_WITH_LOCK, 0o700)
-    settings = _write(private / "ansible.cfg", configuration(private, known_hosts, ssh, order.forks))
-    return {
-        "playbook": str(order.playbook),
-        "inventory": str(inventory),
-        "cmdline": f"-e @{variables_file}",
-        "envvars": {"ANSIBLE_CONFIG": str(settings), "ANSIBLE_HOME": str(private / "home"), "PATH": _path()},
-    }
+    def _release_gate(self) -> None:
+        """Let a script go that still waits although Ansible has gone."""
+        with suppress(OSError):
+            os.close(os.open(self._gate, os.O_WRONLY | os.O_NONBLOCK))
 
 
 def configuration(private: Path, known_hosts: Path, ssh: Path, forks: int) -> str:
@@ -196,82 +240,13 @@ def _write(path: Path, text: str, mode: int = 0o600) -> Path:
     return path
 
 
-class _Listener:
-    """Turns the runner's events into steps and keeps how each host ended."""
-
-    KINDS = {  # noqa: RUF012 - a constant
-        "runner_on_start": "started",
-        "runner_on_ok": "ok",
-        "runner_on_skipped": "skipped",
-        "runner_on_failed": "failed",
-        "runner_on_unreachable": "unreachable",
-    }
-
-    def __init__(self, on_step: Callable[[Step], None]) -> None:
-        self._on_step = on_step
-        self.started = False
-        self._stats: Mapping[str, Mapping[str, int]] = {}
-        self._errors: dict[str, str] = {}
-        self._ended_at: dict[str, datetime] = {}
-        self.on_end: Callable[[str], None] = lambda status: None
-
-    def hear(self, event: dict[str, Any]) -> bool:
-        """Take one event; True keeps the runner's own record of it, which its statistics need."""
-        name, data = event.get("event", ""), event.get("event_data", {})
-        if name == "playbook_on_start":
-            self.started = True
-        elif name == "playbook_on_stats":
-            self._stats = data
-            self.on_end("ended")
-        elif name in self.KINDS:
-            step = self._step(self.KINDS[name], data)
-            self._ended_at[step.host] = _moment(event)
-            self._on_step(step)
-        return True
-
-    def _step(self, kind: str, data: Mapping[str, Any]) -> Step:
-        result = data.get("res") or {}
-        host, task = str(data.get("host", "")), str(data.get("task", ""))
-        if kind == "ok" and result.get("changed"):
-            kind = "changed"
-        text = ""
-        if kind in ("failed", "unreachable"):
-            text = _said(result)
-            if not (kind == "failed" and data.get("ignore_errors")):
-                self._errors[host] = f"{task}: {text}" if task else text
-        return Step(host, kind, task, text)
-
-    def outcome(self, status: str, names: Sequence[str]) -> Outcome:
-        """Return how each host ended.  A host that the statistics do not name was not reached by the play."""
-        hosts = {name: self._ended(name) for name in names}
-        errors = {name: self._errors.get(name, "") for name, how in hosts.items() if how != "ok"}
-        return Outcome(status, hosts, errors, dict(self._ended_at))
-
-    def _ended(self, name: str) -> str:
-        if self._stats.get("dark", {}).get(name):
-            return "unreachable"
-        if self._stats.get("failures", {}).get(name):
-            return "failed"
-        return "ok" if self._stats.get("processed", {}).get(name) else "not reached"
-
-
-def _moment(event: Mapping[str, Any]) -> datetime:
-    """Return when an event came about, by the clock of this machine, on which Ansible runs."""
-    try:
-        moment = datetime.fromisoformat(str(event.get("created")))
-    except ValueError:
-        return now()
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _said(result: Mapping[str, Any]) -> str:
-    """Return what a module said went wrong, in short; a result that is hidden (no_log) stays hidden."""
-    for name in ("msg", "stderr", "module_stderr", "stdout", "censored"):
-        text = str(result.get(name) or "").strip()
-        if text:
-            extra = str(result.get("stderr") or "").strip() if name == "msg" else ""
-            return (f"{text}: {extra}" if extra and extra not in text else text)[-1500:]
-    return "no reason given"
+def make_private(scratch: Path) -> Path:
+    """Make the directory of all runs, for this user alone.  Raises InvalidInput when it is somebody else's."""
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    status = scratch.lstat()
+    if scratch.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise InvalidInput(f"{scratch} is not this user's own private directory", mend="Remove it.")
+    return scratch
 
 
 def stop_survivors(scratch: Path) -> list[int]:

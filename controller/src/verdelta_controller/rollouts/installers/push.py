@@ -1,7 +1,7 @@
 """Put a release on hosts by Ansible: which playbook, with which variables, over which connections."""
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,12 @@ from ...fleet.tables import Host
 from ...foundation.errors import VerdeltaError
 from ...library.service import LibraryService
 from ...releases import playbooks
-from ...releases.manifest import Manifest, Step
 from ...releases.service import ReleaseService
-from ...releases.tables import Release
 from ..progress import Progress
 from ..records import Records
 from ..tables import Deployment
 from . import ansible
+from .listener import Outcome
 
 log = structlog.get_logger()
 
@@ -47,6 +46,8 @@ class PushInstaller:
         self._family_of = family_of
         self._scratch = scratch
         self._forks = forks
+        self._guard = threading.Lock()
+        self._waiting: dict[tuple[int, int], ansible.Waiting] = {}
 
     def stop_survivors(self) -> None:
         """End what a killed controller left running here; what runs on hosts ends by itself and holds their lock."""
@@ -54,58 +55,65 @@ class PushInstaller:
         if stopped:
             log.warning("stopped what an earlier controller left running", processes=stopped)
 
+    def prepare(self, rollout: int, wave: int) -> None:
+        """Let Ansible start while the hosts of a wave are audited: it is told of them when they are ready."""
+        with self._guard:
+            if (rollout, wave) not in self._waiting:
+                self._waiting[rollout, wave] = self._begin(rollout, "install")
+
+    def forget(self, rollout: int, wave: int) -> None:
+        """End what was prepared for a wave on which nothing is to be installed."""
+        with self._guard:
+            waiting = self._waiting.pop((rollout, wave), None)
+        if waiting is not None:
+            waiting.abandon()
+
     def run(self, rollout: int, wave: int, action: str, deployments: Sequence[Deployment]) -> None:
         """Install or back out on these hosts.  The intent is committed first; how it ended is written down after."""
+        with self._guard:
+            prepared = self._waiting.pop((rollout, wave), None) if action == "install" else None
+        waiting = prepared or self._begin(rollout, action)
+        try:
+            targets = [self._target(self._fleet.host(deployment.host_id)) for deployment in deployments]
+            intent = self._records.intend(rollout, wave, action, deployments)
+        except BaseException:
+            waiting.abandon()
+            raise
+        try:
+            outcome = waiting.go(
+                targets,
+                lambda seen: self._progress.note(rollout, seen),
+                lambda: self._progress.is_cancelled(rollout),
+            )
+        except ansible.RunFailed as error:
+            names = [deployment.host_name for deployment in deployments]
+            outcome = Outcome("failed", dict.fromkeys(names, "failed"), dict.fromkeys(names, error.message))
+        finally:
+            self._progress.forget(rollout)
+        errors = {
+            name: outcome.errors.get(name) or f"the play ended {how} for it"
+            for name, how in outcome.hosts.items()
+            if how != "ok"
+        }
+        self._records.end_intent(intent, deployments, outcome.hosts, errors, outcome.ended_at)
+
+    def _begin(self, rollout: int, action: str) -> ansible.Waiting:
         release = self._releases.by_id(self._records.rollout(rollout).release_id)
         manifest = self._releases.authorised_manifest(release)
         step = manifest.install if action == "install" else manifest.back_out
         if step is None:
             raise VerdeltaError(f"{release.name} {release.version} has no back_out in its manifest")
-        workshop = self._scratch / f"release-{rollout}-{wave}-{action}"
-        try:
-            order = self._order(release, manifest, step, deployments, workshop)
-            intent = self._records.intend(rollout, wave, action, deployments)
-            try:
-                outcome = ansible.run(
-                    order,
-                    self._scratch,
-                    lambda seen: self._progress.note(rollout, seen),
-                    lambda: self._progress.is_cancelled(rollout),
-                )
-                ended, errors, moments = outcome.hosts, outcome.errors, outcome.ended_at
-            except ansible.RunFailed as error:
-                ended, moments = {deployment.host_name: "failed" for deployment in deployments}, {}
-                errors = {deployment.host_name: error.message for deployment in deployments}
-            errors = {
-                name: errors.get(name) or f"the play ended {how} for it" for name, how in ended.items() if how != "ok"
-            }
-            self._records.end_intent(intent, deployments, ended, errors, moments)
-        finally:
-            shutil.rmtree(workshop, ignore_errors=True)
-            self._progress.forget(rollout)
-
-    def _order(
-        self, release: Release, manifest: Manifest, step: Step, deployments: Sequence[Deployment], workshop: Path
-    ) -> ansible.Run:
-        hosts = [self._fleet.host(deployment.host_id) for deployment in deployments]
-        files = {path: str(self._library.path(digest)) for path, digest in release.files.items()}
+        files = {path: self._library.path(digest) for path, digest in release.files.items()}
         variables: dict[str, Any] = {
             **step.variables,
             "verdelta_release": release.name,
             "verdelta_version": release.version,
             "verdelta_components": [component.model_dump(mode="json") for component in manifest.components],
-            "verdelta_files": files,
+            "verdelta_files": {path: str(found) for path, found in files.items()},
         }
-        playbook = self._playbook(step.playbook, files, workshop)
-        targets = [self._target(host) for host in hosts]
-        return ansible.Run(playbook, targets, variables, self._forks)
-
-    def _playbook(self, name: str, files: Mapping[str, str], workshop: Path) -> Path:
-        """Return where the playbook lies for this run: a shipped one, or the release's own, out of the library."""
-        if playbooks.is_shipped(name):
-            return playbooks.directory() / name
-        workshop.mkdir(mode=0o700, exist_ok=True)
-        return Path(shutil.copyfile(files[name], workshop / Path(name).name))
+        shipped = playbooks.is_shipped(step.playbook)
+        playbook = playbooks.directory() / step.playbook if shipped else files[step.playbook]
+        return ansible.Waiting(ansible.Play(playbook, step.playbook, variables, self._forks), self._scratch)
 
     def _target(self, host: Host) -> ansible.Target:
         variables: dict[str, Any] = {
