@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from . import __version__
 from .access import routes as access_routes
@@ -18,6 +19,7 @@ from .access.http import public, undeclared
 from .fleet import agent_routes as enrolment_routes
 from .fleet import routes as fleet_routes
 from .foundation.errors import VerdeltaError
+from .foundation.schema import REFUSALS
 from .inventory import agent_routes as message_routes
 from .inventory import routes as inventory_routes
 from .library import routes as library_routes
@@ -56,6 +58,7 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        responses=REFUSALS,
     )
     app.state.services = services
 
@@ -69,6 +72,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(VerdeltaError, errors.on_error)
     app.add_exception_handler(RequestValidationError, errors.on_invalid)
     app.add_exception_handler(HTTPException, errors.on_http)
+    app.add_exception_handler(ClientDisconnect, errors.on_gone)
     app.add_exception_handler(Exception, middleware.on_failure)
     app.add_middleware(middleware.BodyLimit)
     app.add_middleware(middleware.SecurityHeaders)

@@ -9,12 +9,14 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 
 from ..foundation.errors import NotAuthenticated
 from .rules import Actor, Permission, require
 from .service import AccessService
 
 COOKIE = "verdelta_session"
+BEARER = HTTPBearer(auto_error=False, description="an API token: verdelta token create")  # for the API's description
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -54,7 +56,7 @@ def identify(request: Request) -> Actor:
 def demands(permission: Permission) -> Any:
     """Return the dependency that lets only those in who have the permission, and yields the actor."""
 
-    def check(request: Request) -> Actor:
+    def check(request: Request, _: Annotated[Any, Depends(BEARER)]) -> Actor:
         request.state.actor = actor = identify(request)
         require(actor, permission)
         return actor

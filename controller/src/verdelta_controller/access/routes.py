@@ -1,11 +1,11 @@
 """Tokens over HTTP."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..foundation.schema import Moment
 from .http import ManagesAccess, Reads, bearer
 from .rules import Role
 from .service import AccessService
@@ -39,9 +39,9 @@ class TokenView(BaseModel):
 
     name: str = Field(examples=["ci"])
     role: str = Field(examples=["deployment-staff"])
-    created_at: datetime
-    expires_at: datetime
-    revoked_at: datetime | None = None
+    created_at: Moment
+    expires_at: Moment
+    revoked_at: Moment | None = None
 
 
 class TokenMade(BaseModel):
@@ -50,7 +50,7 @@ class TokenMade(BaseModel):
     name: str = Field(examples=["ci"])
     role: str = Field(examples=["deployment-staff"])
     secret: str = Field(repr=False, examples=["vdt_0f3a…"])
-    expires_at: datetime
+    expires_at: Moment
 
 
 class Link(BaseModel):

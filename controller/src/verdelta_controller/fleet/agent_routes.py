@@ -12,8 +12,11 @@ from .service import FleetService
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body of a request of at most `limit` bytes.  Raises TooLarge."""
+    """Return the body of a request of at most `limit` bytes.  Raises TooLarge as soon as it is known to be larger."""
     chunks, total = [], 0
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > limit:
+        raise TooLarge(f"a message of {announced} bytes; at most {limit}")
     async for chunk in request.stream():
         total += len(chunk)
         if total > limit:

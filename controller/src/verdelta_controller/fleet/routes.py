@@ -1,12 +1,12 @@
 """Hosts, credentials and enrolment over HTTP."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ..access.http import ManagesHosts, Reads
+from ..foundation.schema import Moment
 from . import channels, host_keys
 from .service import FleetService, NewHost
 from .tables import Host
@@ -87,14 +87,14 @@ class HostView(BaseModel):
     address: str = Field(examples=["192.0.2.7"])
     port: int = Field(examples=[22])
     user: str = Field(examples=["deploy"])
-    become: bool
-    python: str
+    become: bool = Field(examples=[True])
+    python: str = Field(examples=["/usr/bin/python3"])
     environment: str = Field(examples=["live"])
     groups: list[str] = Field(examples=[["web"]])
-    accepted_gaps: list[str]
+    accepted_gaps: list[str] = Field(examples=[["hardware.smbios"]])
     host_key_fingerprint: str | None = Field(examples=["SHA256:Zx… (ssh-ed25519)"])
-    host_key_pinned_at: datetime | None
-    created_at: datetime
+    host_key_pinned_at: Moment | None
+    created_at: Moment
 
 
 class KeyPin(BaseModel):
@@ -141,7 +141,7 @@ class CredentialView(BaseModel):
 
     name: str = Field(examples=["deploy-key"])
     fingerprint: str = Field(examples=["SHA256:Zx… (ssh-ed25519)"])
-    created_at: datetime
+    created_at: Moment
 
 
 class Invitation(BaseModel):

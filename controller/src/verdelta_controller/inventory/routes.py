@@ -1,6 +1,5 @@
 """Audits, snapshots and deltas over HTTP."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -14,6 +13,7 @@ from ..fleet.enrolling import Bootstrap
 from ..fleet.service import FleetService
 from ..fleet.tables import Host
 from ..foundation.errors import NotFound
+from ..foundation.schema import Moment
 from .auditing import Auditor
 from .service import InventoryService
 from .tables import Snapshot
@@ -54,12 +54,30 @@ class SnapshotView(BaseModel):
     root: str = Field(examples=["7d96d5fb…"], description="digest of everything stable")
     agent: str = Field(examples=["0.1.0"])
     taken_at: str = Field(examples=["2026-11-22T02:14:07Z"], description="the host's own clock")
-    received_at: datetime
-    confirmed_at: datetime = Field(description="when the host last looked like this")
-    envelope: str = Field(description="digest of the signed message that brought it")
+    received_at: Moment
+    confirmed_at: Moment = Field(description="when the host last looked like this")
+    envelope: str = Field(examples=["1f60…"], description="digest of the signed message that brought it")
     sections: dict[str, dict[str, str | None]] = Field(
         examples=[{"software.dpkg": {"status": "ok", "digest": "9f2c…", "error": None}}]
     )
+
+
+class SectionView(BaseModel):
+    """One section of a host with its rows."""
+
+    status: str = Field(examples=["ok"], description="ok, absent (the host has no such thing) or failed")
+    error: str | None = Field(examples=[None], description="why it failed, or what is missing from it")
+    rows: dict[str, dict[str, Any]] = Field(examples=[{"labapp:all": {"version": "1.1", "hold": False}}])
+    volatile: dict[str, dict[str, Any]] = Field(examples=[{}], description="shown, and never compared")
+
+
+class InventoryView(BaseModel):
+    """What a host looks like, with its rows."""
+
+    host: str = Field(examples=["web-07"])
+    root: str = Field(examples=["7d96d5fb…"], description="digest of everything stable")
+    taken_at: str = Field(examples=["2026-11-22T02:14:07Z"], description="the host's own clock")
+    sections: dict[str, SectionView]
 
 
 class ChangeView(BaseModel):
@@ -78,15 +96,17 @@ class DeltaView(BaseModel):
     before: str = Field(examples=["7d96d5fb…"])
     after: str = Field(examples=["c1aa90e2…"])
     changes: list[ChangeView]
-    unknown: list[str] = Field(description="sections that could not be compared")
-    partial: list[str] = Field(description="sections that were compared, of which one side was read in part only")
+    unknown: list[str] = Field(examples=[["software.pip"]], description="sections that could not be compared")
+    partial: list[str] = Field(
+        examples=[["system.files"]], description="sections that were compared, of which one side was read in part only"
+    )
     sections: int = Field(description="sections of the later snapshot", examples=[19])
 
 
 class AuditView(BaseModel):
     """A fresh audit: the state, and what is different from the last known one."""
 
-    host: str
+    host: str = Field(examples=["web-07"])
     snapshot: SnapshotView
     delta: DeltaView | None = Field(description="None on the first audit of a host")
 
@@ -130,17 +150,17 @@ def show_inventory(
     fleet: Fleet,
     inventory: Inventory,
     section: Annotated[list[str], Query()] = [],  # noqa: B006
-) -> dict[str, Any]:
+) -> InventoryView:
     """Return what a host looks like, with all rows or those of some sections."""
     host = fleet.host_named(name)
     snapshot = inventory.last_known(host.id)
     if snapshot is None:
         raise NotFound(f"{name} was never audited", mend=f"verdelta audit {name}")
-    sections = inventory.sections_of(snapshot, section or None)
-    rows = {
-        n: {"status": s.status, "error": s.error, "rows": s.rows, "volatile": s.volatile} for n, s in sections.items()
+    sections = {
+        shown: SectionView(status=s.status, error=s.error, rows=s.rows, volatile=s.volatile)
+        for shown, s in inventory.sections_of(snapshot, section or None).items()
     }
-    return {"host": name, "root": snapshot.root, "taken_at": snapshot.taken_at, "sections": rows}
+    return InventoryView(host=name, root=snapshot.root, taken_at=snapshot.taken_at, sections=sections)
 
 
 @router.get("/hosts/{name}/delta")

@@ -1,6 +1,5 @@
 """Artifacts over HTTP: streamed in, never held whole in memory."""
 
-from datetime import datetime
 from typing import Annotated
 
 import anyio.from_thread
@@ -9,6 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from ..access.http import BuildsReleases, Reads
+from ..foundation.schema import Moment
 from .service import LibraryService
 from .tables import Artifact
 
@@ -29,7 +29,7 @@ class ArtifactView(BaseModel):
     sha256: str = Field(examples=["9f2c…e1"])
     size: int = Field(examples=[10240], description="bytes")
     file_name: str = Field(examples=["labapp_1.1_all.deb"])
-    added_at: datetime
+    added_at: Moment
     added_by: str = Field(examples=["ci"])
 
 

@@ -1,12 +1,12 @@
 """Release packages over HTTP."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..access.http import AuthorisesReleases, BuildsReleases, Reads, public
+from ..foundation.schema import Moment
 from . import playbooks
 from .manifest import manifest_schema
 from .service import ReleaseService
@@ -48,12 +48,14 @@ class ReleaseView(BaseModel):
     state: str = Field(examples=["authorised"])
     digest: str = Field(examples=["52d8…"], description="of the package: manifest and files")
     files: dict[str, str] = Field(examples=[{"app.py": "9f2c…e1"}])
-    manifest: dict[str, Any]
-    built_at: datetime
+    manifest: dict[str, Any] = Field(examples=[{"release": "labapp", "version": "1.1"}])
+    built_at: Moment
     built_by: str = Field(examples=["ci"])
-    authorised_at: datetime | None
-    authorised_by: str | None
-    authorised_change: str | None = Field(description="digest of what it may change, frozen on authorisation")
+    authorised_at: Moment | None
+    authorised_by: str | None = Field(examples=["alice"])
+    authorised_change: str | None = Field(
+        examples=["c1aa…"], description="digest of what it may change, frozen on authorisation"
+    )
 
 
 @router.get("/releases")

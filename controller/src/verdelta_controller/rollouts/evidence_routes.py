@@ -51,7 +51,7 @@ class CheckOrder(BaseModel):
 class CheckView(BaseModel):
     """What was found: so many entries that hold, or the first one that does not and why."""
 
-    holds: bool
+    holds: bool = Field(examples=[True])
     entries: int = Field(examples=[57], description="how many entries hold, from the first one on")
     root: str = Field(examples=["7d96d5fb…"], description="hash over all entries; empty when they do not hold")
     agreed: int | None = Field(

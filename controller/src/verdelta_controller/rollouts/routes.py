@@ -78,10 +78,10 @@ class RolloutSummary(BaseModel):
     release: str = Field(examples=["labapp"])
     version: str = Field(examples=["1.1"])
     state: str = Field(examples=["suspended"])
-    cancelled: bool
-    created_at: str
+    cancelled: bool = Field(examples=[False])
+    created_at: str = Field(examples=["2026-11-22T02:14:07Z"])
     created_by: str = Field(examples=["ci"])
-    ended_at: str | None
+    ended_at: str | None = Field(examples=[None])
 
 
 class HostOfRollout(BaseModel):
@@ -90,8 +90,8 @@ class HostOfRollout(BaseModel):
     host: str = Field(examples=["web-07"])
     wave: int = Field(examples=[1])
     state: str = Field(examples=["at_variance"])
-    reason: str
-    install_error: str
+    reason: str = Field(examples=["1 unexpected"])
+    install_error: str = Field(examples=[""])
     step: dict[str, str] | None = Field(examples=[{"kind": "changed", "task": "Install the packages"}])
     counts: dict[str, int] = Field(examples=[{"matched": 3, "unexpected": 1, "missing": 0, "drift": 0, "waived": 0}])
     items: list[dict[str, Any]] = Field(
@@ -99,10 +99,10 @@ class HostOfRollout(BaseModel):
             [{"outcome": "unexpected", "section": "system.users", "key": "eve", "detail": "added, not authorised"}]
         ]
     )
-    before_snapshot: int | None
-    after_snapshot: int | None
-    installed_at: str | None
-    concluded_at: str | None
+    before_snapshot: int | None = Field(examples=[12])
+    after_snapshot: int | None = Field(examples=[13])
+    installed_at: str | None = Field(examples=["2026-11-22T02:14:07Z"])
+    concluded_at: str | None = Field(examples=["2026-11-22T02:14:09Z"])
 
 
 class WaveView(BaseModel):
@@ -117,8 +117,8 @@ class RolloutView(RolloutSummary):
     """A roll-out with its waves and hosts."""
 
     counts: dict[str, int] = Field(examples=[{"verified": 9, "at_variance": 1}])
-    hosts_total: int
-    hosts_ended: int
+    hosts_total: int = Field(examples=[40])
+    hosts_ended: int = Field(examples=[14])
     waves: list[WaveView]
 
 
@@ -182,9 +182,15 @@ def export(rollout_id: int, actor: Reads, exporter: Exporters) -> Response:
     return Response(exporter.export(rollout_id), headers={"Content-Disposition": name}, media_type="application/json")
 
 
+def _known(rollout_id: int, actor: Reads, rollouts: Rollouts) -> int:
+    """Return the number of a roll-out that there is: when a stream has begun, it is too late to say otherwise."""
+    rollouts.summary(rollout_id)
+    return rollout_id
+
+
 @router.get("/rollouts/{rollout_id}/events", response_class=EventSourceResponse)
 async def watch(
-    rollout_id: int, request: Request, actor: Reads, rollouts: Rollouts, events: Events
+    rollout_id: Annotated[int, Depends(_known)], request: Request, actor: Reads, rollouts: Rollouts, events: Events
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream a roll-out as it goes: its whole state at once, and again at each change, until it rests."""
     async with events.watch(f"rollout-{rollout_id}") as changed:

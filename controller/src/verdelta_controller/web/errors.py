@@ -89,4 +89,9 @@ async def on_http(request: Request, error: Exception) -> Response:
     return response
 
 
+async def on_gone(request: Request, error: Exception) -> Response:
+    """Answer nobody: whoever asked has gone before they had said it all, and that is no failure of ours."""
+    return Response(status_code=400)
+
+
 _OF_FRAMEWORK: dict[int, type[VerdeltaError]] = {404: NothingHere, 405: WrongMethod}
