@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.agents_door import said
 from tests.support.interpreters import VERSIONS, interpreters
 
 from verdelta_agent import model
@@ -154,3 +156,46 @@ def test_it_leaves_nothing_behind(pyz: Path) -> None:
 
 def test_it_runs_by_its_own_name(pyz: Path) -> None:
     assert run([str(pyz), "--version"]).stdout.startswith(b"verdelta-agent ")
+
+
+# -- byte code for one Python, which `compile` puts beside the sources
+
+
+def another_zip() -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("accounts.csv", "worth keeping")
+    return buffer.getvalue()
+
+
+AGENT = agent_archive.build()
+DAMAGED = AGENT[:5000] + b"\0" * 2000 + AGENT[7000:]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive", another_zip(), AGENT[:-100], AGENT[: len(AGENT) // 2], DAMAGED],
+    ids=["empty", "text", "another zip", "cut short", "halved", "damaged"],
+)
+def test_what_is_no_whole_agent_is_refused_in_one_line_and_left_alone(
+    content: bytes, pyz: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(content)
+    done = run([sys.executable, "-ISE", str(pyz), "compile", f"{tmp_path}/file"])
+    assert done.returncode == 1
+    assert "not the one-file agent: " in said(done)
+    assert f"{tmp_path}/file" in said(done)
+    assert (tmp_path / "file").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_byte_code_has_no_influence_on_what_is_seen(pyz: Path, expected: bytes, tmp_path: Path) -> None:
+    for version in ("3.6", "3.7", "3.12"):
+        python = interpreters().get(version, sys.executable)
+        compiled = tmp_path / f"{version}.pyz"
+        shutil.copy(pyz, compiled)
+        assert run([python, "-ISE", str(compiled), "compile", str(compiled)]).returncode == 0
+        for other in {python, sys.executable}:
+            done = run([other, "-ISE", str(RUNNER), str(compiled)], input=json.dumps(recordings()).encode())
+            assert (done.returncode, done.stderr) == (0, b"")
+            assert done.stdout == expected

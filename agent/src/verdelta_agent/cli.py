@@ -1,6 +1,7 @@
 """verdelta-agent: inventory this host, sign what was seen, report it."""
 
 import argparse
+import gc
 import os
 import sys
 from typing import IO, Any, List, Optional, Sequence
@@ -45,6 +46,15 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             raise
         _complain(str(error))
         return status
+
+
+def run() -> None:
+    """Run as the process that the command line started, and end it."""
+    gc.disable()  # in the second that this takes, nothing becomes garbage that has to be looked for
+    status = main()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    os._exit(status)  # the kernel frees at once what Python would take apart piece by piece: a twentieth of an audit
 
 
 def _status(error: Exception) -> Optional[int]:

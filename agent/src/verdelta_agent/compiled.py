@@ -5,10 +5,12 @@ third of what an audit costs.  A zip may hold byte code, though (zipimport, PEP 
 made it finds a magic number that is not its own, and takes the source.
 """
 
+import errno
 import importlib.util
 import marshal
 import os
 import zipfile
+import zlib
 from io import BytesIO
 
 from .identity import flush
@@ -16,13 +18,22 @@ from .identity import flush
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 UNCHECKED = 1  # flag of PEP 552: the byte code counts as it is; archive and byte code are replaced together
 LIMIT = 16 << 20  # bytes of an archive
+AGENT = "verdelta_agent/cli.py"  # by which it is known
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, SyntaxError, ValueError)
 
 
 def add_byte_code(path: str) -> None:
-    """Replace the archive by one with byte code, as a whole or not at all.  Raises OSError, BadZipFile."""
+    """Replace the archive by one with byte code, as a whole or not at all.
+
+    Raises OSError, also when it is no agent: of another archive, whatever is no source would be lost.
+    """
     with open(path, "rb") as file:
         archive = file.read(LIMIT)
-    compiled = with_byte_code(archive)
+    try:
+        compiled = with_byte_code(archive)
+    except _DAMAGED as error:
+        raise OSError(errno.EINVAL, "not the one-file agent: %s" % error, path) from error
     new = path + ".new"
     with open(new, "wb") as file:
         file.write(compiled)
@@ -34,8 +45,13 @@ def add_byte_code(path: str) -> None:
 
 
 def with_byte_code(archive: bytes) -> bytes:
-    """Return the archive with byte code beside each source, instead of any that was there."""
+    """Return the archive with byte code beside each source, instead of any that was there.
+
+    Raises one of _DAMAGED for what is no agent, or no whole one.
+    """
     with zipfile.ZipFile(BytesIO(archive)) as old:
+        if AGENT not in old.namelist():
+            raise ValueError("there is no %s in it" % AGENT)
         sources = [(entry.filename, old.read(entry)) for entry in old.infolist() if entry.filename.endswith(".py")]
         first = min(entry.header_offset for entry in old.infolist())
     buffer = BytesIO(archive[:first])  # what makes the file start by itself

@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 SHEBANG = b"#!/usr/bin/env python3\n"
-MAIN = "import sys\nfrom verdelta_agent.cli import main\nsys.exit(main())\n"
+MAIN = "from verdelta_agent.cli import run\nrun()\n"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold: no build has a time of its own
 
 
