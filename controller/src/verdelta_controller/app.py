@@ -32,6 +32,14 @@ from .wiring import Services
 API = (access_routes, fleet_routes, inventory_routes, library_routes, release_routes, rollout_routes, evidence_routes)
 ROUTERS = (*(feature.router for feature in API), *pages.ROUTERS)
 
+HANDLERS = {
+    VerdeltaError: errors.on_error,
+    RequestValidationError: errors.on_invalid,
+    HTTPException: errors.on_http,
+    ClientDisconnect: errors.on_gone,
+    Exception: middleware.on_failure,
+}
+
 
 class UndeclaredRoute(VerdeltaError):
     """A route does not say which permission it demands."""
@@ -69,11 +77,8 @@ def create_app(services: Services) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, include_in_schema=router not in pages.ROUTERS)
     app.router.routes.extend([*enrolment_routes.routes, *message_routes.routes, static_files.route])
-    app.add_exception_handler(VerdeltaError, errors.on_error)
-    app.add_exception_handler(RequestValidationError, errors.on_invalid)
-    app.add_exception_handler(HTTPException, errors.on_http)
-    app.add_exception_handler(ClientDisconnect, errors.on_gone)
-    app.add_exception_handler(Exception, middleware.on_failure)
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     app.add_middleware(middleware.BodyLimit)
     app.add_middleware(middleware.SecurityHeaders)
     missing = undeclared(app.router.routes)

@@ -1,7 +1,6 @@
 """Hosts, the keys of their agents, invitations to enrol, and credentials to reach them by."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
@@ -71,8 +70,3 @@ class Credential(SQLModel, table=True):
     fingerprint: str
     sealed: bytes
     created_at: datetime = Field(sa_type=UtcDateTime)
-
-
-def as_public(host: Host) -> dict[str, Any]:
-    """Return what may be shown of a host."""
-    return host.model_dump(exclude={"credential_id"})

@@ -71,7 +71,8 @@ class InventoryService:
         """Take in one message of an agent: verify it, keep its bytes, store what is new, move the host's state on.
 
         With a challenge the message has to be the answer to it.  The same message again has no second effect.
-        Raises InvalidInput, TooLarge, BadSignature, NotFound, Replayed, Forked, StaleAudit.
+        Raises InvalidInput, TooLarge, NotAuthenticated (nobody enrolled the key), BadSignature, StaleAudit, and what
+        `rules.accept` raises.
         """
         if len(data) > self.limit:
             raise TooLarge(f"a message of {len(data)} bytes; at most {self.limit}")
