@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.unprivileged import as_nobody, open_directory
 
@@ -332,6 +332,7 @@ def shown(host: Host, path: str) -> dict[str, Any]:
     return answers
 
 
+@settings(deadline=None)
 @given(ENTRIES, st.lists(ASKED, min_size=1, max_size=6))
 def test_a_recording_answers_as_the_machine_that_was_recorded(entries, asked: list[str]) -> None:
     with a_root() as root:
@@ -340,6 +341,7 @@ def test_a_recording_answers_as_the_machine_that_was_recorded(entries, asked: li
             assert shown(recorded, f"{root}/{path}") == shown(HERE, f"{root}/{path}")
 
 
+@settings(deadline=None)
 @given(ENTRIES, st.lists(INSIDE, min_size=1, max_size=6))
 def test_a_recording_resolves_paths_as_the_machine_would(entries, asked: list[str]) -> None:
     with a_root() as root:
