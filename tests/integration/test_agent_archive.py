@@ -48,6 +48,11 @@ def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[byte
 # -- the bytes
 
 
+def before_all_others(folder: Path) -> dict[str, str]:
+    """Return an environment in which modules are looked for in a folder first."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
+
+
 def build_elsewhere(folder: Path, number: int, **environment: str) -> bytes:
     """Return the archive of a copy of the sources, made at another time by somebody with other habits."""
     copy = folder / f"copy-{number}" / "verdelta_agent"
@@ -56,7 +61,7 @@ def build_elsewhere(folder: Path, number: int, **environment: str) -> bytes:
         os.utime(path, (10**9 * number, 10**9 * number))
         path.chmod(0o700 if path.is_dir() or number else 0o644)
     target = folder / f"{number}.pyz"
-    variables = {**os.environ, "PYTHONPATH": str(copy.parent), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    variables = {**before_all_others(copy.parent), "PYTHONDONTWRITEBYTECODE": "1", **environment}
     done = run([*BUILD, str(target)], cwd=folder, env=variables, umask=0o077 if number else 0o022)
     assert (done.returncode, done.stderr) == (0, b"")
     return target.read_bytes()
@@ -73,7 +78,7 @@ def test_other_sources_make_other_bytes(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, copy)
     with (copy / "model.py").open("a") as source:
         source.write("# one line more\n")
-    done = run([*BUILD, str(tmp_path / "other.pyz")], env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    done = run([*BUILD, str(tmp_path / "other.pyz")], env=before_all_others(tmp_path))
     assert done.returncode == 0
     assert (tmp_path / "other.pyz").read_bytes() != agent_archive.build()
 
