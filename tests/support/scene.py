@@ -53,7 +53,10 @@ class Scene:
 
     def audit(self, host: Host, sections: Mapping[str, Section | Rows], at: datetime | None = None) -> Snapshot:
         """Write down what a host looked like: whole sections, or the rows of one that could be read."""
-        whole = {name: s if isinstance(s, Section) else Section(OK, dict(s), {}) for name, s in sections.items()}
+        whole = {
+            name: given if isinstance(given, Section) else Section(OK, {**given}, {})
+            for name, given in sections.items()
+        }
         digests = digest_sections(whole)
         with self.services.database.transaction() as session:
             known = {EMPTY, *session.exec(select(SectionContent.digest))}

@@ -31,11 +31,11 @@ def as_nobody(work: Callable[[], Result]) -> Result:
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
-        result, error = pickle.loads(pipe.read())  # noqa: S301 - from our own child
+        done: tuple[Result, BaseException | None] = pickle.loads(pipe.read())  # noqa: S301 - from our own child
     os.waitpid(pid, 0)
-    if error is not None:
-        raise error
-    return result
+    if done[1] is not None:
+        raise done[1]
+    return done[0]
 
 
 @contextmanager
