@@ -9,6 +9,7 @@ import io
 import logging
 import re
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,6 +77,15 @@ def test_a_key_of_another_type_than_the_pinned_one_is_a_changed_key_too(server, 
         with pytest.raises(HostKeyChanged, match="host key changed"):
             open_channel(server, sshd.make_key(tmp_path / kind, kind))
     assert LOGIN not in server.log()[before:]
+
+
+def test_a_key_that_changes_after_it_was_looked_at_is_noticed(tmp_path):
+    with sshd.running(tmp_path / "one") as one, sshd.running(tmp_path / "other") as other:
+        looked_at = channels.scan("127.0.0.1", one.port)
+        elsewhere = one.address(looked_at)._replace(port=other.port)  # another machine answers there now
+        with pytest.raises(HostKeyChanged):
+            SshChannel(elsewhere, channels.load_private_key(other.private_key))
+        assert LOGIN not in other.log()
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
@@ -314,6 +324,23 @@ def test_private_keys_of_each_kind_are_taken(tmp_path: Path, kind):
     public = sshd.make_key(tmp_path / "key", kind)
     key = channels.load_private_key((tmp_path / "key").read_text())
     assert f"{key.get_name()} {key.get_base64()}" == " ".join(public.split()[:2])
+
+
+def test_keys_of_every_length_are_taken(tmp_path: Path):
+    for number in range(8):  # an empty comment, and a number that is a byte longer in every other key
+        sshd.make_key(tmp_path / f"key{number}", "ecdsa")
+        assert channels.load_private_key((tmp_path / f"key{number}").read_text())
+
+
+@pytest.mark.parametrize(
+    "comment", ["", "x", "deploy@controller", "\N{LATIN SMALL LETTER U WITH DIAERESIS}", "a b" * 30]
+)
+@pytest.mark.parametrize("form", ["RFC4716", "PEM"])
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa", "ed25519"])
+def test_keys_of_every_form_and_comment_are_taken(tmp_path: Path, kind, form, comment):
+    command = ["ssh-keygen", "-q", "-t", kind, "-m", form, "-N", "", "-C", comment, "-f", str(tmp_path / "key")]
+    subprocess.run(command, check=True)
+    assert channels.load_private_key((tmp_path / "key").read_text())
 
 
 @pytest.mark.parametrize("spoil", ["cut", "swap", "public", "nothing", "words", "huge"])

@@ -107,6 +107,16 @@ def test_a_credential_is_sealed_for_itself_alone(fleet, database, tmp_path, host
         fleet.private_key_of(host)
 
 
+def test_a_private_key_is_kept_as_ssh_reads_it_however_it_was_pasted(fleet, tmp_path, host_keys):
+    sshd.make_key(tmp_path / "login")
+    private = (tmp_path / "login").read_text()
+    for number, pasted in enumerate((private.strip(), private.replace("\n", "\r\n"), f"\n\n  {private}\n\n")):
+        name = f"key-{number}"
+        fleet.add_credential(name, pasted)
+        host = fleet.add_host(over_ssh(f"web-{number}", host_keys[number], credential=name))
+        assert fleet.private_key_of(host) == private
+
+
 def test_a_private_key_is_in_no_log_no_error_and_no_description(fleet, database, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
     logging.getLogger("sqlalchemy.engine").setLevel(logging.DEBUG)

@@ -17,6 +17,17 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
 
 from ..foundation.errors import HostFailed, InvalidInput, Unavailable
 from ..foundation.text import one_line
@@ -27,6 +38,8 @@ OUTPUT_LIMIT = 96 << 20
 ERROR_LIMIT = 64 << 10
 
 _CHUNK = 64 << 10
+_OPENSSH = "-----BEGIN OPENSSH PRIVATE KEY-----"
+_PEM = ("-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN EC PRIVATE KEY-----")  # as ssh-keygen -m PEM writes them
 
 
 class Unreachable(Unavailable):
@@ -84,16 +97,33 @@ def scan(host: str, port: int) -> str:
 
 
 def load_private_key(text: str) -> paramiko.PKey:
-    """Return the private key in `text`.  Raises InvalidInput, without a byte of the key, when it is none."""
-    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
-        try:
-            return kind.from_private_key(io.StringIO(text))
-        except (paramiko.SSHException, ValueError, IndexError, AssertionError):
-            continue
+    """Return the private key in `text`.  Raises InvalidInput, without a byte of the key, when it is none.
+
+    It is written anew before paramiko reads it: of OpenSSH's keys it refuses some, by the length of their comment.
+    """
+    begins = text.lstrip().partition("\n")[0].strip()
+    try:
+        if begins in _PEM:
+            return _for_paramiko(load_pem_private_key(text.encode(), None))
+        if begins == _OPENSSH:
+            return _for_paramiko(load_ssh_private_key(text.encode(), None))
+    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm, paramiko.SSHException):
+        pass  # what was wrong with it may repeat a piece of it
     raise InvalidInput(
         "not an SSH private key without a passphrase (Ed25519, ECDSA or RSA)",
         mend="Make one for the controller: ssh-keygen -t ed25519 -N '' -f verdelta-key",
     )
+
+
+def _for_paramiko(key: object) -> paramiko.PKey:
+    if isinstance(key, Ed25519PrivateKey):
+        written = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        return paramiko.Ed25519Key.from_private_key(io.StringIO(written.decode()))
+    if isinstance(key, EllipticCurvePrivateKey | RSAPrivateKey):
+        written = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        kind = paramiko.RSAKey if isinstance(key, RSAPrivateKey) else paramiko.ECDSAKey
+        return kind.from_private_key(io.StringIO(written.decode()))
+    raise TypeError("a key of another kind")
 
 
 class SshChannel:

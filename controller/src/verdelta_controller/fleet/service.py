@@ -53,6 +53,7 @@ class FleetService:
     def add_credential(self, name: str, private_key: str) -> Credential:
         """Keep an SSH private key, sealed.  Raises InvalidInput, Conflict."""
         rules.check_name(name, "credential")
+        private_key = "".join(f"{line.strip()}\n" for line in private_key.strip().splitlines())  # as ssh reads it
         key = channels.load_private_key(private_key)
         identity = new_id()
         credential = Credential(

@@ -6,8 +6,9 @@ writers wait for each other instead of failing half-way with "database is locked
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from threading import RLock
 from typing import Any
 
 from alembic import command
@@ -71,6 +72,8 @@ class Database:
         self.url = _checked(url)
         self.engine = _engine(self.url)
         self._writing = self.engine.execution_options(verdelta_write=True)
+        # SQLite lets one write at a time, and who waits for it looks again every now and then; here they take turns.
+        self._turn: AbstractContextManager[object] = RLock() if self._is_sqlite else nullcontext()
 
     @property
     def name(self) -> str:
@@ -84,7 +87,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Yield a session whose work is committed at the end, or not at all.  Raises Conflict, Unavailable."""
-        with self._session(self._writing) as session, session.begin():
+        with self._turn, self._session(self._writing) as session, session.begin():
             yield session
 
     @contextmanager
