@@ -53,10 +53,7 @@ class Scene:
 
     def audit(self, host: Host, sections: Mapping[str, Section | Rows], at: datetime | None = None) -> Snapshot:
         """Write down what a host looked like: whole sections, or the rows of one that could be read."""
-        whole = {
-            name: given if isinstance(given, Section) else Section(OK, {**given}, {})
-            for name, given in sections.items()
-        }
+        whole = {name: s if isinstance(s, Section) else _section(s) for name, s in sections.items()}
         digests = digest_sections(whole)
         with self.services.database.transaction() as session:
             known = {EMPTY, *session.exec(select(SectionContent.digest))}
@@ -126,3 +123,7 @@ class Scene:
         if decision is WaveState.PASSED and following:
             self.records.open_wave(rollout, following[0])
         return decision
+
+
+def _section(rows: Rows) -> Section:
+    return Section(OK, {key: dict(row) for key, row in rows.items()}, {})
