@@ -19,6 +19,7 @@ from verdelta_controller.foundation.notes import NoteVerifier
 from verdelta_controller.releases.tables import Release
 from verdelta_controller.rollouts.bundle_export import Exporter
 from verdelta_controller.rollouts.conductor import Conductor
+from verdelta_controller.rollouts.engine import HELD_UP
 from verdelta_controller.rollouts.progress import Progress
 from verdelta_controller.rollouts.records import Records
 from verdelta_controller.rollouts.service import RolloutService
@@ -70,13 +71,20 @@ class InlineEngine:
     def launch(self) -> None: ...
     def close(self) -> None: ...
 
+    def has_ended(self, kind: str, rollout: int, run: int) -> bool:
+        return True
+
     def start(self, kind: str, rollout: int, run: int) -> None:
         if kind == "back_out":
             self.work.back_out(rollout)
             return
         for wave in self.work.waves(rollout):
-            results = [step(rollout, wave) for step in self.work.steps().values()]
-            if results[-1] != "passed":
+            result = ""
+            for step in self.work.steps().values():
+                result = step(rollout, wave)
+                if result == HELD_UP:
+                    return
+            if result != "passed":
                 return
 
 

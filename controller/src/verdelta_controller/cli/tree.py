@@ -158,6 +158,8 @@ def _why(view: Document) -> str:
     if state == "cancelled":
         begun = sum(host["state"] != "pending" for host in _hosts(view))
         return f"{begun} of {amount(view['hosts_total'], 'host')} had been begun."
+    if view.get("reason"):  # it is no host's doing
+        return plain(view["reason"])
     stuck = {state: [host["host"] for host in _hosts(view) if host["state"] == state] for state in NOT_PROVED}
     said = [f"{listed(names, NAMED)} {sign_of(HOSTS, state).word}" for state, names in stuck.items() if names]
     return f"{'; '.join(said) or 'a person decides'}."

@@ -24,6 +24,7 @@ from ..inventory.tables import Snapshot
 from ..releases.manifest import Manifest
 from ..releases.service import ReleaseService
 from . import judging, rules
+from .engine import HELD_UP
 from .installers import Installer, ansible
 from .records import Records
 from .states import HostState, WaveState, wave_decision
@@ -66,12 +67,8 @@ class Conductor:
 
     def steps(self) -> Mapping[str, Callable[[int, int], str]]:
         """Return the steps of a wave, in order."""
-        return {
-            "audit_before": self.audit_before,
-            "install": self.install,
-            "audit_after": self.audit_after,
-            "decide": self.decide,
-        }
+        steps = (self.audit_before, self.install, self.audit_after, self.decide)
+        return {step.__name__: self._or_hold_up(step) for step in steps}
 
     def clear(self) -> None:
         """End what an earlier controller left running; at the start, when nothing of this one runs yet."""
@@ -114,15 +111,36 @@ class Conductor:
 
     def back_out(self, rollout: int) -> None:
         """Take the hosts that were asked for back, and prove that each is what it was before."""
+        try:
+            self._back_out(rollout)
+        except Exception as error:
+            log.exception("back-out held up", rollout=rollout)
+            for deployment in self._records.deployments(rollout, None, S.BACKING_OUT):
+                self._records.give_up(deployment, _reason(error))
+        self._records.abandon(rollout, "back_out")
+        self._records.close_back_out(rollout)
+
+    def _back_out(self, rollout: int) -> None:
         asked = self._records.deployments(rollout, None, S.BACKING_OUT)
         begun = self._records.begun(rollout, "back_out")
         fresh = [deployment for deployment in asked if deployment.id not in begun]
         if fresh:
             self._installer.run(rollout, 0, "back_out", fresh)
         self._each(self._records.deployments(rollout, None, S.BACKING_OUT), self._audit_restored)
-        self._records.abandon(rollout, "back_out")
         self._let_go(asked)
-        self._records.close_back_out(rollout)
+
+    def _or_hold_up(self, step: Callable[[int, int], str]) -> Callable[[int, int], str]:
+        """Return the step, which suspends the roll-out with the reason when it cannot do its work."""
+
+        def guarded(rollout: int, wave: int) -> str:
+            try:
+                return step(rollout, wave)
+            except Exception as error:
+                log.exception("roll-out held up", rollout=rollout, wave=wave, step=step.__name__)
+                self._records.hold_up(rollout, wave, _reason(error))
+                return HELD_UP
+
+        return guarded
 
     # -- one host
 
@@ -227,10 +245,16 @@ class Conductor:
                 self._records.give_up(deployment, error.message)
             except Exception as error:
                 log.exception("deployment", host=deployment.host_name, rollout=deployment.rollout_id)
-                self._records.give_up(deployment, f"an error of the controller: {type(error).__name__}: {error}")
+                self._records.give_up(deployment, _reason(error))
 
         with ThreadPoolExecutor(self._forks, thread_name_prefix="host") as pool:
             list(pool.map(guarded, deployments))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, VerdeltaError):
+        return error.message
+    return f"an error of the controller: {type(error).__name__}: {error}"
 
 
 def _complete(taken: TakenIn) -> Snapshot:

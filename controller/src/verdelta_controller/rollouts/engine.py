@@ -20,6 +20,8 @@ APPLICATION_VERSION = "1"  # of the workflows; a change of their steps is made w
 
 Step = Callable[[int, int], str]
 
+HELD_UP = "held_up"  # what a step says that could not do its work: nothing goes on until a person asks for it
+
 
 class Work(Protocol):
     """The steps of a roll-out, each safe to run again.  Arguments: the roll-out, the wave.  Result: what to do next."""
@@ -45,6 +47,9 @@ class Engine(Protocol):
 
     def start(self, kind: str, rollout: int, run: int) -> None:
         """Begin a run (`deploy` or `back_out`) of a roll-out; the same run is never begun twice."""
+
+    def has_ended(self, kind: str, rollout: int, run: int) -> bool:
+        """Return whether a run was begun and will not be carried on, however it ended."""
 
     def close(self) -> None:
         """Stop taking on work."""
@@ -95,6 +100,11 @@ class DbosEngine:
             with SetWorkflowID(name):
                 DBOS.start_workflow(_WORKFLOWS[kind], rollout)
 
+    def has_ended(self, kind: str, rollout: int, run: int) -> bool:
+        """Return whether a run was begun and will not be carried on, however it ended."""
+        found = DBOS.get_workflow_status(f"{kind}-{rollout}-{run}")
+        return found is not None and found.status not in ("PENDING", "ENQUEUED", "DELAYED")
+
     def close(self) -> None:
         """Let DBOS go.  What was under way is carried on at the next launch."""
         DBOS.destroy(workflow_completion_timeout_sec=0)
@@ -129,6 +139,8 @@ def _register(work: Work) -> None:
             result = ""
             for name in work.steps():
                 result = await step(name, rollout, wave)
+                if result == HELD_UP:
+                    return result
             if result != "passed":
                 return result
         return "passed"

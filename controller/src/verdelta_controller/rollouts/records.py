@@ -134,6 +134,7 @@ class Records:
         with self._database.transaction() as session:
             rollout = _rollout(session, rollout_id)
             rollout.state, rollout.cancelled, rollout.run = RolloutState.RUNNING.value, False, rollout.run + 1
+            rollout.reason = ""
             rollout.ended_at = None
             session.add(rollout)
             self._settle(session, rollout.release_id)
@@ -151,6 +152,7 @@ class Records:
             session.add(rollout)
             self._settle(session, rollout.release_id)
             for deployment in chosen:
+                deployment.install_error = ""
                 _set(session, deployment, HostState.BACKING_OUT, "")
             names = [deployment.host_name for deployment in chosen]
             self._evidence.append(session, "back-out-started", str(rollout_id), {"by": actor, "hosts": names}, now())
@@ -176,6 +178,34 @@ class Records:
                 wave.state = WAVE_STATES.next_state(WaveState(wave.state), WaveState.RUNNING).value
                 session.add(wave)
         self._tell(rollout_id)
+
+    def hold_up(self, rollout_id: int, number: int, reason: str) -> None:
+        """Suspend a roll-out whose step could not do its work; its hosts stay where they are, until it is resumed."""
+        with self._database.transaction() as session:
+            wave = session.get_one(Wave, (rollout_id, number))
+            if WaveState.PAUSED in WAVE_STATES.allowed(WaveState(wave.state)):
+                wave.state = WaveState.PAUSED.value
+                session.add(wave)
+            rollout = _rollout(session, rollout_id)
+            rollout.state, rollout.reason = RolloutState.SUSPENDED.value, reason[:2000]
+            session.add(rollout)
+            self._settle(session, rollout.release_id)
+            self._evidence.append(session, "rollout-held-up", str(rollout_id), {"reason": rollout.reason}, now())
+        self._tell(rollout_id)
+
+    def active(self) -> list[Rollout]:
+        """Return the roll-outs that are running or being backed out."""
+        running = col(Rollout.state).in_([RolloutState.RUNNING.value, RolloutState.BACKING_OUT.value])
+        with self._database.reading() as session:
+            return list(session.exec(select(Rollout).where(running)))
+
+    def begin_run(self, rollout_id: int) -> int:
+        """Return the number of another run of a roll-out, whose last one will not be carried on."""
+        with self._database.transaction() as session:
+            rollout = _rollout(session, rollout_id)
+            rollout.run += 1
+            session.add(rollout)
+            return rollout.run
 
     def close_wave(self, rollout_id: int, number: int, decision: WaveState) -> None:
         """Write down how a wave ended, and with it the roll-out: it goes on, is done, or is suspended."""

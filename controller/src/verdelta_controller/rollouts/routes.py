@@ -78,6 +78,7 @@ class RolloutSummary(BaseModel):
     release: str = Field(examples=["labapp"])
     version: str = Field(examples=["1.1"])
     state: str = Field(examples=["suspended"])
+    reason: str = Field(examples=[""], description="why it is held up, where that is no host's doing")
     cancelled: bool = Field(examples=[False])
     created_at: str = Field(examples=["2026-11-22T02:14:07Z"])
     created_by: str = Field(examples=["ci"])

@@ -99,13 +99,16 @@ class RolloutService:
         self._engine.start("back_out", rollout_id, run)
 
     def carry_on(self) -> None:
-        """Begin the runs that were written down but never begun, because the controller was killed in between."""
-        for rollout in self._records.rollouts():
-            kind = {RolloutState.RUNNING: "deploy", RolloutState.BACKING_OUT: "back_out"}.get(
-                RolloutState(rollout.state)
-            )
-            if kind is not None and rollout.id is not None:
-                self._engine.start(kind, rollout.id, rollout.run)
+        """Begin what was written down but never begun, and again what ended without an answer.
+
+        A controller that is killed between the two leaves the one; an engine that is closed in the middle the other.
+        """
+        for rollout in self._records.active():
+            if rollout.id is not None:
+                kind = "deploy" if rollout.state == RolloutState.RUNNING else "back_out"
+                ended = self._engine.has_ended(kind, rollout.id, rollout.run)
+                run = self._records.begin_run(rollout.id) if ended else rollout.run
+                self._engine.start(kind, rollout.id, run)
 
     def view(self, rollout_id: int) -> dict[str, Any]:
         """Return a roll-out as people see it.  Raises NotFound."""

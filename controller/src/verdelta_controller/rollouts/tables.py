@@ -16,6 +16,7 @@ class Rollout(SQLModel, table=True):
     release_id: int = Field(foreign_key="release.id", index=True)
     state: str
     run: int = 1
+    reason: str = ""  # why it is held up, where that is no host's doing
     cancelled: bool = False  # somebody asked for it to stop; no further host is begun
     created_at: datetime = Field(sa_type=UtcDateTime)
     created_by: str

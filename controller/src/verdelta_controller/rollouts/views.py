@@ -46,6 +46,7 @@ def summary_view(rollout: Rollout, release: Release) -> dict[str, Any]:
         "release": release.name,
         "version": release.version,
         "state": rollout.state,
+        "reason": rollout.reason,
         "cancelled": rollout.cancelled,
         "created_at": _moment(rollout.created_at),
         "created_by": rollout.created_by,

@@ -150,6 +150,7 @@ def upgrade() -> None:
         sa.Column("release_id", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
         sa.Column("cancelled", sa.Boolean(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
