@@ -14,7 +14,7 @@ from .fleet.service import FleetService
 from .fleet.tables import AgentKey, Credential, EnrolmentToken, Host
 from .foundation import certificates
 from .foundation.database import Database
-from .foundation.errors import NotFound
+from .foundation.errors import InvalidInput, NotFound
 from .foundation.events import EventBus
 from .foundation.evidence import EvidenceLog
 from .foundation.settings import Settings
@@ -86,6 +86,8 @@ def build(settings: Settings) -> Services:
     state = settings.state
     if not (state / "signing.key").exists():
         raise NotFound(f"{state} has no controller in it", mend=f"verdelta init --state {state}")
+    if state.stat().st_mode & 0o022:
+        raise InvalidInput(f"{state}: others may write there, and exchange keys", mend=f"chmod 700 {state}")
     database = Database(settings.database_url)
     database.migrate()
     signing_key, vault = SigningKey.load(state / "signing.key"), Vault.load(state / "vault.key")

@@ -75,9 +75,9 @@ def run(once: bool, port: int | None) -> int:
             _enrol(folder, url, show)
             _release_as_declared(folder, show)
             _release_with_a_surprise(folder, show)
-            _tell("The page (the link opens it once):")
-            show("web", "link")
             if not once:
+                _tell("The page (the link opens it once):")
+                show("web", "link")
                 _tell("The controller runs until you press Ctrl-C; then everything is removed.")
                 signal.pause()
     except KeyboardInterrupt:

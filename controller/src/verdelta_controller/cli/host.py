@@ -120,6 +120,7 @@ def show(session: Session, name: str) -> None:
 )
 @click.argument("name")
 @_how_reached
+@click.option("--credential", help="The SSH key to log in with: verdelta credential list.")
 @click.option("--no-groups", is_flag=True, help="Take it out of every group.")
 @click.option("--no-accepted-gaps", is_flag=True, help="Accept no gap any more.")
 @connected
@@ -196,7 +197,7 @@ def bootstrap(session: Session, names: tuple[str, ...]) -> int:
         "installing agents",
         list(paths),
         lambda name: session.api.post(paths[name], patience=PATIENCE),
-        lambda made: render.host_line(made["host"], signs.OK, "agent installed, enrolled and heard"),
+        lambda made: render.host_line(made["host"], signs.OK, _installed(made["reports_to"])),
     )
     if not session.for_people:
         session.show(documents, lambda: "")
@@ -207,3 +208,10 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Return what was said on the command line, without what was not."""
     listed = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
     return {name: value for name, value in listed.items() if value not in (None, [])}
+
+
+def _installed(reports_to: str) -> str:
+    """Return what to say of an agent just installed."""
+    if reports_to:
+        return f"agent installed and enrolled; it reports to {reports_to} each night"
+    return "agent installed and enrolled; it answers when asked (no nightly timer: serve with --url for one)"

@@ -11,7 +11,7 @@ from ..foundation.errors import InvalidInput
 from ..library.store import ChecksumMismatch
 from ..releases import located_yaml
 from ..releases.manifest import Manifest, load_manifest, resolve_inside
-from ..releases.playbooks import files_named
+from ..releases.playbooks import check_playbook, files_named, playbooks_named
 from . import profile
 from .text import amount
 
@@ -59,6 +59,8 @@ def read(path: Path) -> Package:
             wrong.append((_line(source, manifest, name), error))
     if wrong:
         raise _together(path, wrong)
+    for name in sorted(playbooks_named(manifest)):
+        check_playbook(resolve_inside(path.parent, name), str(path.parent / name))
     return Package(path, source, manifest, files)
 
 

@@ -47,7 +47,7 @@ def _watching(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--host", "hosts", multiple=True, help="A host; may be given several times.")
 @click.option("--group", default="", help="The hosts of this group.")
 @click.option("--environment", default="", help="The hosts of this environment.")
-@click.option("--wave-size", type=click.IntRange(0), default=0, help="Hosts a wave, by name; 0 is one wave of all.")
+@click.option("--wave-size", type=click.IntRange(1), help="Hosts a wave, by name; one wave of all without it.")
 @click.option("--dry-run", is_flag=True, help="Show the waves; begin nothing, and ask nothing of the hosts.")
 @_watching
 @connected
@@ -58,7 +58,7 @@ def start(
     hosts: tuple[str, ...],
     group: str,
     environment: str,
-    wave_size: int,
+    wave_size: int | None,
     dry_run: bool,
     watched: bool,
     timeout: float | None,
@@ -69,7 +69,7 @@ def start(
     failed or a host could not be proved.
     """
     if dry_run:
-        return _plan(session, name, version, choose(session, hosts, group, environment), wave_size)
+        return _plan(session, name, version, choose(session, hosts, group, environment), wave_size or 0)
     if not (hosts or group or environment):
         raise InvalidInput("a roll-out needs at least one host", mend="Name a --host, a --group or an --environment.")
     order = {
@@ -78,7 +78,7 @@ def start(
         "hosts": list(hosts),
         "group": group,
         "environment": environment,
-        "wave_size": wave_size,
+        "wave_size": wave_size or 0,
     }
     return _follow(session, session.api.post("rollouts", order), watched, timeout)
 

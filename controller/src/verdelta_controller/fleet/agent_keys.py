@@ -103,5 +103,5 @@ def _is_taken(session: Session, host: Host, taken: AgentKey) -> Conflict:
     other = session.get(Host, taken.host_id)
     return Conflict(
         f"{host.name}: its key {taken.key_id} is the key of {other.name if other else taken.host_id}",
-        mend="Two machines with one key were cloned from each other: give one of them new host keys.",
+        mend="If it is the same machine, it is there already. If not, one was cloned: give it new host keys.",
     )

@@ -69,7 +69,7 @@ def ask(channel: Channel, host: Host, request: wire.Request) -> bytes:
     else:
         done = _ask_agentless(channel, host, data)
     if done.status != 0:
-        raise AuditFailed(f"{host.name}: the agent failed with {done.status}: {_said(done)}")
+        raise AuditFailed(f"{host.name}: the agent failed with {done.status}: {_said(done)}", mend=_mend(host, done))
     return done.output.strip()
 
 
@@ -136,7 +136,21 @@ def _put(channel: Channel, host: Host, path: str, content: bytes, mode: str) -> 
 def _run(channel: Channel, host: Host, command: list[str], data: bytes = b"") -> None:
     done = channel.run([*_become(host), *command], data)
     if done.status != 0:
-        raise BootstrapFailed(f"{host.name}: {command[0]} failed with {done.status}: {_said(done)}")
+        raise BootstrapFailed(
+            f"{host.name}: {command[0]} failed with {done.status}: {_said(done)}", mend=_mend(host, done)
+        )
+
+
+def _mend(host: Host, done: Completed) -> str | None:
+    """Return what usually helps where a host does not let the agent run."""
+    said = done.error.lower()
+    if "not found" in said:
+        return f"Is {host.python} there? Name another Python: verdelta host set {host.name} --python PATH"
+    if "sudo:" in said:
+        return f"Let {host.user} use sudo there without a password, or: verdelta host set {host.name} --no-become"
+    if not host.become and host.user != "root" and ("permission denied" in said or "not enrolled" in said):
+        return f"The agent needs root: verdelta host set {host.name} --become"
+    return None
 
 
 def _said(done: Completed) -> str:

@@ -160,7 +160,10 @@ class SshChannel:
         except paramiko.BadHostKeyException as error:
             raise _changed(address, _as_pinned(error.key)) from error
         except paramiko.AuthenticationException as error:
-            raise Unreachable(f"{address.name}: {address.user} was not let in: {_reason(error)}") from error
+            raise Unreachable(
+                f"{address.name}: {address.user} was not let in: {_reason(error)}",
+                mend=f"Is it the right login and key? verdelta host set {address.name} --user … --credential …",
+            ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise Unreachable(f"{where}: {_reason(error)}") from error
 

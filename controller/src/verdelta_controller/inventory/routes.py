@@ -111,6 +111,15 @@ class AuditView(BaseModel):
     delta: DeltaView | None = Field(description="None on the first audit of a host")
 
 
+class InstalledView(AuditView):
+    """An agent just installed on a host, and its first audit."""
+
+    reports_to: str = Field(
+        examples=["https://deploy.example.org:8470"],
+        description="where its nightly timer reports; empty when it has none and only answers over SSH",
+    )
+
+
 @router.post("/hosts/{name}/audits", status_code=201)
 def audit(name: str, actor: Audits, fleet: Fleet, inventory: Inventory, auditor: Auditors) -> AuditView:
     """Ask a host for a fresh, signed audit."""
@@ -121,9 +130,10 @@ def audit(name: str, actor: Audits, fleet: Fleet, inventory: Inventory, auditor:
 @router.post("/hosts/{name}/bootstrap")
 def bootstrap(
     name: str, actor: ManagesHosts, fleet: Fleet, bootstraps: Bootstraps, auditor: Auditors, inventory: Inventory
-) -> AuditView:
+) -> InstalledView:
     """Install the agent on a host over SSH, enrol it, and audit the host: what came with the agent is known then."""
-    return _audited(bootstraps.bootstrap(fleet.host_named(name)), auditor, inventory)
+    audited = _audited(bootstraps.bootstrap(fleet.host_named(name)), auditor, inventory)
+    return InstalledView(**dict(audited), reports_to=bootstraps.url)
 
 
 def _audited(host: Host, auditor: Auditor, inventory: InventoryService) -> AuditView:

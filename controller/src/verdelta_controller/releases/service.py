@@ -13,7 +13,7 @@ from ..foundation.states import IllegalTransition
 from ..library.service import LibraryService
 from . import rules
 from .manifest import Manifest, digest_of, load_manifest
-from .playbooks import files_named
+from .playbooks import check_playbook, files_named, playbooks_named
 from .rules import ReleaseState
 from .tables import Release
 
@@ -177,3 +177,5 @@ def _check_files(manifest: Manifest, files: Mapping[str, str], library: LibraryS
         if path not in wanted:
             raise InvalidInput(f"{path}: the manifest does not name it")
         library.artifact(digest)  # raises NotFound
+    for playbook in sorted(playbooks_named(manifest)):
+        check_playbook(library.path(files[playbook]), playbook)

@@ -346,6 +346,8 @@ class Records:
             deployment.items = verdict.document()["items"]
             deployment.concluded_at = now()
             reason = deployment.install_error if state is HostState.FAILED else "; ".join(verdict.reasons)
+            if not reason and state is HostState.AT_VARIANCE:
+                reason = deployment.reason  # that the install was interrupted
             _set(session, deployment, state, reason)
             content = {
                 "host_id": deployment.host_id,

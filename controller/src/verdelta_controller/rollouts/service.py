@@ -6,7 +6,7 @@ from typing import Any
 from ..fleet.service import FleetService
 from ..fleet.tables import Host
 from ..foundation.clock import now
-from ..foundation.errors import GateClosed, InvalidInput, NotFound
+from ..foundation.errors import GateClosed, InvalidInput, NotFound, Unavailable
 from ..releases.service import ReleaseService
 from .engine import Engine
 from .progress import Progress
@@ -56,7 +56,13 @@ class RolloutService:
             release_id=release.id or 0, state=RolloutState.RUNNING.value, created_at=now(), created_by=actor
         )
         number = self._records.create(rollout, release.digest, waves)
-        self._engine.start("deploy", number, 1)
+        try:
+            self._engine.start("deploy", number, 1)
+        except Exception as error:
+            raise Unavailable(
+                f"roll-out {number} is written down and could not be begun: {error}",
+                mend=f"It begins when the controller is started again, unless: verdelta rollout cancel {number}",
+            ) from error
         return number
 
     def resume(self, rollout_id: int, actor: str) -> None:
