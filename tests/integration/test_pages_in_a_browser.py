@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from tests.support.scene import Scene
 from tests.support.web import a_controller, a_token
 
@@ -22,6 +22,7 @@ CHROMIUM = "/usr/bin/chromium"
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(not os.access(CHROMIUM, os.X_OK), reason=f"needs {CHROMIUM} (scripts/install-debian-packages)"),
 ]
 
@@ -87,10 +88,15 @@ TOO_FAINT = """() => {
 }"""
 
 
-@pytest.fixture(scope="session")
-def browser_type_launch_args() -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser that ends with this module: beside its event loop no test could run one of its own."""
     quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
-    return {"executable_path": CHROMIUM, "args": ["--no-sandbox", "--disable-gpu", "--no-first-run", *quiet]}
+    arguments = ["--no-sandbox", "--disable-gpu", "--no-first-run", *quiet]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
 
 
 @contextmanager

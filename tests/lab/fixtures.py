@@ -7,14 +7,12 @@ import pytest
 from . import Lab, LabHost, why_not
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker for all: the lab of the session is brought up once."""
-    for item in items:
-        if "lab" in getattr(item, "fixturenames", ()):
-            item.add_marker("lab")
-        if item.get_closest_marker("lab"):
-            item.add_marker(pytest.mark.xdist_group("lab"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """One worker for all: the lab of the session is brought up once.  Later, the groups have been read already."""
+    if "lab" in getattr(item, "fixturenames", ()):
+        item.add_marker("lab")
+    if item.get_closest_marker("lab"):
+        item.add_marker(pytest.mark.xdist_group("lab"))
 
 
 @pytest.fixture(scope="session")
