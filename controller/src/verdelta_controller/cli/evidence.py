@@ -25,7 +25,7 @@ def evidence() -> None:
     """
 
 
-@evidence.command(examples="verdelta evidence key > controller.key")
+@evidence.command(examples="verdelta evidence key > controller.pub")
 @connected
 def key(session: Session) -> None:
     """Print the public key that evidence is checked with."""
@@ -99,4 +99,4 @@ def export(session: Session, number: int, target: str) -> None:
     except OSError as error:
         raise InvalidInput(f"{target}: cannot be written: {error.strerror}", mend="Give another --file.") from error
     if target != "-":
-        session.say(f"{target}: {size(len(content))}. Check it anywhere: verdelta verify {target} --key controller.key")
+        session.say(f"{target}: {size(len(content))}. Check it anywhere: verdelta verify {target} --key controller.pub")

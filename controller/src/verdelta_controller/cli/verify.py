@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     examples="""
-    verdelta verify rollout-12.evidence.json --key controller.key
-    verdelta verify rollout-12.evidence.json --key controller.key -o json
+    verdelta verify rollout-12.evidence.json --key controller.pub
+    verdelta verify rollout-12.evidence.json --key controller.pub -o json
     """,
 )
 @click.argument("file")
@@ -66,12 +66,12 @@ def trusted_keys(given: Sequence[str]) -> "list[NoteVerifier]":
         written = one if one.count("+") >= 2 and not path.exists() else profile.read_text(path)
         lines = [line for line in written.splitlines() if line.strip() and not line.startswith("#")]
         if not lines:
-            raise InvalidInput(f"{one}: there is no key in it", mend="verdelta evidence key > controller.key")
+            raise InvalidInput(f"{one}: there is no key in it", mend="verdelta evidence key > controller.pub")
         try:
             found += [NoteVerifier.parse(line) for line in lines]
         except InvalidInput as error:
             raise InvalidInput(
-                f"{one[:200]}: {error.message}", mend="verdelta evidence key > controller.key"
+                f"{one[:200]}: {error.message}", mend="verdelta evidence key > controller.pub"
             ) from error
     return found
 

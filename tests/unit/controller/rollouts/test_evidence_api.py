@@ -111,12 +111,12 @@ def test_a_log_in_which_an_entry_was_changed_does_not_hold_from_there_on(tmp_pat
 @pytest.fixture
 def verify(auditing: Auditing, tmp_path: Path) -> CommandLine:
     (tmp_path / "evidence.json").write_bytes(auditing.file)
-    (tmp_path / "controller.key").write_text(f"# of the lab\n{auditing.key}\n")
+    (tmp_path / "controller.pub").write_text(f"# of the lab\n{auditing.key}\n")
     return CommandLine(tmp_path)
 
 
 def test_evidence_that_holds_is_said_statement_by_statement(verify: CommandLine, tmp_path: Path) -> None:
-    result = verify("verify", tmp_path / "evidence.json", "--key", tmp_path / "controller.key")
+    result = verify("verify", tmp_path / "evidence.json", "--key", tmp_path / "controller.pub")
     assert result.exit_code == 0
     assert "web-07  ✔ verified\n" in result.stdout and "web-08  ✖ at variance\n" in result.stdout
     assert "  ✔ holds  the audit before is signed by the key enrolled on " in result.stdout
@@ -124,13 +124,13 @@ def test_evidence_that_holds_is_said_statement_by_statement(verify: CommandLine,
 
 
 def test_what_hosts_say_is_shown_and_does_nothing(verify: CommandLine, tmp_path: Path) -> None:
-    result = verify("verify", tmp_path / "evidence.json", "--key", tmp_path / "controller.key")
+    result = verify("verify", tmp_path / "evidence.json", "--key", tmp_path / "controller.pub")
     assert "! unexpected  system.files" in result.stdout
     assert "eve" in result.stdout and "\x1b" not in result.stdout
 
 
 def test_programs_are_given_the_statements_and_the_verdicts(verify: CommandLine, tmp_path: Path) -> None:
-    found = verify.json("verify", tmp_path / "evidence.json", "--key", tmp_path / "controller.key")
+    found = verify.json("verify", tmp_path / "evidence.json", "--key", tmp_path / "controller.pub")
     assert (found["holds"], found["release"], found["rollout"]) == (True, "labapp 1.1", 1)
     assert [(host["host"], host["verdict"]["state"]) for host in found["hosts"]] == [
         ("web-07", "verified"),
@@ -143,7 +143,7 @@ def test_changed_evidence_ends_with_1_and_says_what_does_not_hold(
     auditing: Auditing, verify: CommandLine, tmp_path: Path
 ) -> None:
     (tmp_path / "evidence.json").write_bytes(auditing.file.replace(b'"by":"ci"', b'"by":"me"'))
-    result = verify("verify", tmp_path / "evidence.json", "--key", tmp_path / "controller.key")
+    result = verify("verify", tmp_path / "evidence.json", "--key", tmp_path / "controller.pub")
     assert result.exit_code == 1
     assert "✖ does not hold  it is as a controller whose key is trusted has sealed it\n" in result.stdout
     assert "changed after it was exported" in result.stdout
@@ -159,7 +159,7 @@ def test_the_key_may_be_given_as_it_is_and_several_may(auditing: Auditing, verif
 
 
 def test_what_is_no_file_or_no_key_is_wrong_usage_and_names_it(verify: CommandLine, tmp_path: Path) -> None:
-    file, key = tmp_path / "evidence.json", tmp_path / "controller.key"
+    file, key = tmp_path / "evidence.json", tmp_path / "controller.pub"
     (tmp_path / "empty").write_text("# nothing\n")
     (tmp_path / "wrong").write_text("verdelta+00000000+AAAA\n")
     for arguments, named in (
@@ -178,7 +178,7 @@ def test_what_is_no_file_or_no_key_is_wrong_usage_and_names_it(verify: CommandLi
 def test_a_machine_that_has_the_file_and_the_key_needs_no_profile_and_no_token(
     verify: CommandLine, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "verdelta_controller", "verify", "evidence.json", "--key", "controller.key"]
+    command = [sys.executable, "-m", "verdelta_controller", "verify", "evidence.json", "--key", "controller.pub"]
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run([*command, "-o", "json"], cwd=tmp_path, env=environment, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ def test_the_recipe_for_other_tools_holds_real_evidence_and_refuses_what_was_cha
         real.release()
         real.install = lambda action, deployment: _write(real.watched("web-07") / "labapp.conf")
         data = real.export(real.roll_out("1.1", [host]))
-    (tmp_path / "controller.key").write_text(f"{real.trusted[0]}\n")
+    (tmp_path / "controller.pub").write_text(f"{real.trusted[0]}\n")
     assert "Good" in _run(tmp_path, data).stdout
     for field in ("messages", "rows", "authorised_change", "seal"):
         assert _run(tmp_path, _with_a_change(data, field)).returncode != 0, field
