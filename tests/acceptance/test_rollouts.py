@@ -97,6 +97,14 @@ def test_a_change_from_before_the_release_is_drift_and_not_taken_for_its_own(fle
     assert items(h1, "drift") == {("system.files", "/etc/sysctl.d/99-night.conf")}
 
 
+def test_a_release_for_another_family_is_refused_on_a_host_before_anything_is_installed(fleet: Controller) -> None:
+    change = '\n  - {section: software.dpkg, key: "labapp:*", after: {version: "1.1"}}\n'
+    fleet.build(package_release("debsonly", "1.1", change))
+    found = host_of(fleet.roll_out("debsonly", "1.1", "r1", expect=1), "r1")
+    assert found["state"] == "indeterminate"
+    assert "a change is declared in software.dpkg, which this host does not have" in found["reason"]
+
+
 def test_a_silent_host_is_indeterminate_and_nothing_is_installed_on_it(fleet: Controller, lab: Lab) -> None:
     lab.hosts["h2"].partition()
     try:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from verdelta_agent.delta import Change, Delta
-from verdelta_agent.model import Row, Rows, Sections
+from verdelta_agent.model import ABSENT, Row, Rows, Sections
 
 from ..fleet.tables import Host
 from ..inventory.service import digested
@@ -18,6 +18,9 @@ from .verdict import Verdict, gaps_between, split_gaps
 LoadSections = Callable[[Snapshot, Sequence[str]], Sections]
 
 
+PACKAGES = ("software.dpkg", "software.rpm")  # a host without such a database does not get one by a release
+
+
 def os_row(sections: Sections) -> Row | None:
     """Return the row that says what operating system a host runs; None when it is not known."""
     section = sections.get("system.host")
@@ -26,13 +29,21 @@ def os_row(sections: Sections) -> Row | None:
 
 def why_not(manifest: Manifest, host: Host, before: Snapshot, row: Row | None) -> str:
     """Return why an install on this host could never be verified, or "" when it could."""
-    if not applicable(manifest.changes, row):
+    expectations = applicable(manifest.changes, row)
+    if not expectations:
         return "no change is declared for hosts like this one"
+    foreign = sorted({e.section for e in expectations if e.section in PACKAGES and _is_absent(before, e.section)})
+    if foreign:
+        return f"a change is declared in {foreign[0]}, which this host does not have (limit it with `on`)"
     unaccepted, _ = split_gaps(gaps_between(digested(before), digested(before)), set(host.accepted_gaps))
     if unaccepted:
         names = ", ".join(sorted({gap.section for gap in unaccepted}))
         return f"{names} cannot be read completely ({unaccepted[0].reason or unaccepted[0].kind})"
     return ""
+
+
+def _is_absent(snapshot: Snapshot, section: str) -> bool:
+    return section in snapshot.sections and snapshot.sections[section][0] == ABSENT
 
 
 def judge(
