@@ -60,12 +60,13 @@ def _line(name: str, values: list[float], note: str = "") -> None:
 
 def _wave(controller: Controller) -> tuple[float, list[float]]:
     """Return the seconds of one roll-out, and of each host from its playbook's end to its verdict."""
-    controller.run("rollout", "start", "labapp", "1.0", *(w for n in range(1, HOSTS + 1) for w in ("--host", f"h{n}")))
-    rollout = controller.wait(controller.newest()["id"])
+    hosts = [word for number in range(1, HOSTS + 1) for word in ("--host", f"h{number}")]
+    controller.run("rollout", "start", "labapp", "1.0", *hosts, "--watch")  # asking again and again would take a core
+    rollout = controller.newest()
     if rollout["state"] != "finished":
         raise SystemExit(f"the wave did not pass: {json.dumps(rollout)[:3000]}")
-    hosts = [host for wave in rollout["waves"] for host in wave["hosts"]]
-    delays = [_seconds(host["installed_at"], host["concluded_at"]) for host in hosts]
+    ended = [host for wave in rollout["waves"] for host in wave["hosts"]]
+    delays = [_seconds(host["installed_at"], host["concluded_at"]) for host in ended]
     return _seconds(rollout["created_at"], rollout["ended_at"]), delays
 
 
