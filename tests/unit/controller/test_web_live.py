@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.support.scene import Scene
@@ -62,6 +62,21 @@ def parts(data: str) -> list[str]:
     return re.findall(r'<hx-partial hx-target="#([\w-]+)" hx-swap="outerMorph">', data)
 
 
+def when_looked_at(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> list[threading.Thread]:
+    """Do something as soon as a stream has looked at its roll-out for the first time, however long that takes."""
+    look, acting = rollouts._now, list[threading.Thread]()
+
+    def looked(*given: object) -> object:
+        found = look(*given)
+        if not acting:
+            acting.append(threading.Thread(target=act))
+            acting[0].start()
+        return found
+
+    monkeypatch.setattr(rollouts, "_now", looked)
+    return acting
+
+
 def test_a_roll_out_at_rest_is_sent_whole_and_the_stream_ends(scene, client, host):
     before = scene.audit(host, OLD)
     number = scene.rollout(scene.release(), [host])
@@ -76,7 +91,7 @@ def test_a_roll_out_at_rest_is_sent_whole_and_the_stream_ends(scene, client, hos
     assert "verified" in data
 
 
-def test_each_change_is_sent_as_the_parts_that_it_changes_until_the_roll_out_rests(scene, client, host):
+def test_each_change_is_sent_as_the_parts_that_it_changes_until_the_roll_out_rests(scene, client, host, monkeypatch):
     other = scene.host("web-02")
     before = scene.audit(host, OLD)
     number = scene.rollout(scene.release(), [host, other], 1)
@@ -87,10 +102,9 @@ def test_each_change_is_sent_as_the_parts_that_it_changes_until_the_roll_out_res
         scene.conclude(number, host, before, scene.audit(host, {**NEW, "system.users": {"eve": {"uid": 1}}}))
         scene.close_wave(number, 1)
 
-    going = threading.Timer(0.3, go_on)
-    going.start()
+    acting = when_looked_at(monkeypatch, go_on)
     seen = list(events(client, f"/rollouts/{number}/live"))
-    going.join()
+    acting[0].join()
 
     assert parts(seen[0][1]) == ["summary", "wave-1", "wave-2"]
     assert seen[-1][0] == "rest"
@@ -109,10 +123,9 @@ def test_who_is_shut_out_is_sent_nothing_more(scene, host, monkeypatch):
     client = a_client(scene.services)
     log_in(client, a_token(scene.services, Role.AUDITOR))
     number = scene.rollout(scene.release(), [host])
-    shut_out = threading.Timer(0.5, lambda: scene.services.access.revoke_token("auditor"))
-    shut_out.start()
+    acting = when_looked_at(monkeypatch, lambda: scene.services.access.revoke_token("auditor"))
     seen = list(events(client, f"/rollouts/{number}/live"))
-    shut_out.join()
+    acting[0].join()
     assert seen
     assert all(kind == "message" for kind, _ in seen), "it did not come to rest"
 
