@@ -104,8 +104,10 @@ class Conductor:
         """Close the wave: the next one opens only when every host of this one is verified."""
         self._let_go(self._records.deployments(rollout, wave))
         decision = wave_decision([HostState(d.state) for d in self._records.deployments(rollout, wave)])
-        if decision is WaveState.RUNNING:  # hosts are left that were never begun: the roll-out was cancelled
-            decision = WaveState.STOPPED
+        if decision is not WaveState.PASSED and self._records.is_cancelled(rollout):
+            decision = WaveState.STOPPED  # also with hosts left that were never begun
+        if decision is WaveState.RUNNING:
+            raise VerdeltaError("hosts are left that have not come to an end, and nothing goes on with them")
         self._records.close_wave(rollout, wave, decision)
         return decision.value
 
