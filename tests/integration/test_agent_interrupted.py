@@ -23,7 +23,7 @@ KILLED = """
 import http.client, os, signal, subprocess, sys
 sys.path.insert(0, {sources!r})
 from verdelta_agent import cli
-cli.COLLECTORS = tuple(c for c in cli.COLLECTORS if c.name in ("system.host", "system.files"))
+cli.SECTIONS = tuple(c for c in cli.SECTIONS if c.name in ("system.host", "system.files"))
 left = int(sys.argv.pop(1))
 
 def counted(step, counts=lambda *arguments: True):

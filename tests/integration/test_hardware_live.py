@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from verdelta_agent.collectors import COLLECTORS
+from verdelta_agent.collectors import SECTIONS
 from verdelta_agent.collectors.hardware import block, cpu, memory, network, pci
 from verdelta_agent.gather import collect
 from verdelta_agent.host import LocalHost
 from verdelta_agent.model import ABSENT, Collector, Section, rows_digest
 
-HARDWARE = [collector for collector in COLLECTORS if collector.name.startswith("hardware.")]
+HARDWARE = [entry.load() for entry in SECTIONS if entry.name.startswith("hardware.")]
 Seen = TypeVar("Seen")
 
 

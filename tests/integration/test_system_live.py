@@ -19,11 +19,11 @@ from verdelta_agent.collectors.system import (
     kernel,
     modules,
     mounts,
-    operating_system,
     sockets,
     sysctl,
     users,
 )
+from verdelta_agent.collectors.system import host as operating_system
 from verdelta_agent.delta import rows_changed
 from verdelta_agent.gather import collect
 from verdelta_agent.host import LocalHost
@@ -318,10 +318,10 @@ def test_kernel_and_host_are_what_uname_and_systemd_say() -> None:
 
 WITHOUT_ROOT = """
 import json, sys
-from verdelta_agent.collectors.system import groups, kernel, modules, mounts, operating_system, sockets, sysctl, users
+from verdelta_agent.collectors.system import groups, host, kernel, modules, mounts, sockets, sysctl, users
 from verdelta_agent.gather import collect
 from verdelta_agent.host import LocalHost
-seen = (operating_system, kernel, modules, sysctl, mounts, sockets, users, groups)
+seen = (host, kernel, modules, sysctl, mounts, sockets, users, groups)
 json.dump({m.COLLECTOR.name: collect(LocalHost(), m.COLLECTOR) for m in seen}, sys.stdout)
 """
 

@@ -21,7 +21,7 @@ LAUNCHER = """
 import sys
 sys.path.insert(0, {sources!r})
 from verdelta_agent import cli
-cli.COLLECTORS = tuple(c for c in cli.COLLECTORS if c.name in ("system.host", "system.files"))
+cli.SECTIONS = tuple(c for c in cli.SECTIONS if c.name in ("system.host", "system.files"))
 sys.exit(cli.main())
 """
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from verdelta_agent.collectors import COLLECTORS
+from verdelta_agent.collectors import SECTIONS
 from verdelta_agent.gather import collect
 from verdelta_agent.host import LIMIT, FileStatus, Host, LocalHost, RecordedHost
 from verdelta_agent.model import Section
@@ -156,7 +156,7 @@ def record(section: str, host: Host, about: str) -> dict[str, Any]:
 
     Raises RuntimeError when the collector sees something else on the recording than it saw on the host.
     """
-    (collector,) = (c for c in COLLECTORS if c.name == section)
+    (collector,) = (entry.load() for entry in SECTIONS if entry.name == section)
     recorder = RecordingHost(host)
     seen = collect(recorder, collector)
     replayed = collect(RecordedHost(recorder.recording()), collector)
@@ -168,7 +168,7 @@ def record(section: str, host: Host, about: str) -> dict[str, Any]:
 def renew(path: Path) -> None:
     """Collect again from a recording and write down what comes out now.  Read the difference before you commit it."""
     recorded = json.loads(path.read_text(encoding="utf-8"))
-    (collector,) = (c for c in COLLECTORS if c.name == path.stem.partition("@")[0])
+    (collector,) = (entry.load() for entry in SECTIONS if entry.name == path.stem.partition("@")[0])
     recorded["expect"] = _expectation(collect(RecordedHost(recorded["host"]), collector))
     write(path, recorded)
 
@@ -189,7 +189,7 @@ def _expectation(section: Section) -> dict[str, Any]:
 def main(arguments: Sequence[str]) -> int:
     """Run the command that the module's text describes."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.record", description="Record a section.")
-    parser.add_argument("section", nargs="?", help="a section's name: " + ", ".join(c.name for c in COLLECTORS))
+    parser.add_argument("section", nargs="?", help="a section's name: " + ", ".join(entry.name for entry in SECTIONS))
     parser.add_argument("--system", help="write tests/hosts/SYSTEM/SECTION.json (printed otherwise)")
     parser.add_argument("--about", default="", help="what machine this is and how the recording was made")
     parser.add_argument("--renew", nargs="+", type=Path, metavar="FILE", help="collect again from these recordings")
@@ -198,7 +198,7 @@ def main(arguments: Sequence[str]) -> int:
         renew(path)
     if options.section is None:
         return 0 if options.renew else parser.error("name a section, or --renew FILE")
-    if options.section.partition("@")[0] not in {c.name for c in COLLECTORS}:
+    if options.section.partition("@")[0] not in {entry.name for entry in SECTIONS}:
         parser.error(f"there is no section {options.section}")
     recorded = record(options.section.partition("@")[0], LocalHost(), options.about)
     if options.system is None:

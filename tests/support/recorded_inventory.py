@@ -15,14 +15,14 @@ def main() -> None:
     sys.path.insert(0, sys.argv[1])
 
     from verdelta_agent import show
-    from verdelta_agent.collectors import COLLECTORS
+    from verdelta_agent.collectors import SECTIONS
     from verdelta_agent.gather import gather
     from verdelta_agent.host import RecordedHost
     from verdelta_agent.model import document
 
     recordings = json.loads(sys.stdin.buffer.read().decode("utf-8"))
     for name in sorted(recordings):
-        snapshot = gather(RecordedHost(recordings[name]), COLLECTORS, name)
+        snapshot = gather(RecordedHost(recordings[name]), [entry.load() for entry in SECTIONS], name)
         text = show.as_json(document(snapshot._replace(taken_at="2026-01-02T03:04:05Z")))
         sys.stdout.write(json.dumps(text) + "\n")
 

@@ -36,13 +36,13 @@ def partial(host):
     return Section(OK, {{"1": {{"socket": "0"}}}}, {{}}, "partial: not read: 1 socket")
 place = sys.argv[1 + max(sys.argv.index(name) for name in ("--state", "--sign-with") if name in sys.argv)]
 chosen = ("system.host", "system.groups", "system.files")
-collectors = [collector for collector in cli.COLLECTORS if collector.name in chosen]
+collectors = [collector for collector in cli.SECTIONS if collector.name in chosen]
 if os.path.exists(place + ".partial"):
     collectors.append(Collector("hardware.cpu", "socket", partial, 5))
 if os.path.exists(place + ".old"):
     identity._create_ssh_key = identity._create_openssl_key
 host.LocalHost.watched = (place + ".watched",)
-cli.COLLECTORS = tuple(collectors)
+cli.SECTIONS = tuple(collectors)
 sys.exit(cli.main())
 """
 

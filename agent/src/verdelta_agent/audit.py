@@ -8,21 +8,21 @@ from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
 
 from .delta import patch
-from .gather import gather
+from .gather import Source, gather
 from .host import Host
 from .kept import Cache
-from .model import Collector, Digested, Rows, Snapshot, digest_sections, root_digest, rows_digest
+from .model import Digested, Rows, Snapshot, digest_sections, root_digest, rows_digest
 
 
-def take(host: Host, collectors: Sequence[Collector], host_id: str, install_lock: Optional[str]) -> "Audit":
+def take(host: Host, sources: Sequence[Source], host_id: str, install_lock: Optional[str]) -> "Audit":
     """Inventory the host; with an install lock, say whether every step of an install has ended.
 
     Raises OSError when the lock is not there or cannot be taken: an audit that cannot tell says nothing.
     """
     if install_lock is None:
-        return Audit(gather(host, collectors, host_id), None)
+        return Audit(gather(host, sources, host_id), None)
     with _alone(install_lock) as idle:
-        return Audit(gather(host, collectors, host_id), idle)
+        return Audit(gather(host, sources, host_id), idle)
 
 
 class Audit:

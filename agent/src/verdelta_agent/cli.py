@@ -7,7 +7,7 @@ import sys
 from typing import IO, Any, List, Optional, Sequence
 
 from . import __version__
-from .collectors import COLLECTORS
+from .collectors import SECTIONS
 from .wire import AUDIT, GENESIS, Message, Request, WireError, decode_request, parse_token
 
 # The commands import what they need: each is a process of its own, and imports are half of what it costs.
@@ -144,14 +144,14 @@ def run_inventory(options: argparse.Namespace) -> None:
 
 
 def _chosen(names: List[str]) -> Sequence[Any]:
-    """Return the collectors of the sections named, exactly or by their first part.  Raises UsageError."""
+    """Return the sections named, exactly or by their first part.  Raises UsageError."""
     for name in names:
-        if not any(_is_in(collector.name, name) for collector in COLLECTORS):
+        if not any(_is_in(entry.name, name) for entry in SECTIONS):
             import difflib
 
-            near = difflib.get_close_matches(name, [collector.name for collector in COLLECTORS], 1, 0.4)
+            near = difflib.get_close_matches(name, [entry.name for entry in SECTIONS], 1, 0.4)
             raise UsageError("there is no section %r%s" % (name, "; did you mean %s?" % near[0] if near else ""))
-    return [c for c in COLLECTORS if not names or any(_is_in(c.name, name) for name in names)]
+    return [entry for entry in SECTIONS if not names or any(_is_in(entry.name, name) for name in names)]
 
 
 def _is_in(section: str, name: str) -> bool:
@@ -186,7 +186,7 @@ def _audit_installed(request: Optional[Request], directory: str) -> None:
         if (request.audience, request.host_id) != (identity.audience, identity.host_id):
             raise UsageError("the request is for another host, or from another controller")
         history = state.acknowledge(history, request.last)
-        audit = take(_this_host(directory), COLLECTORS, identity.host_id, request.install_lock)
+        audit = take(_this_host(directory), SECTIONS, identity.host_id, request.install_lock)
         body = audit.body(request.known, lambda: kept.load_cache(directory), request.challenge)
         message, history = state.next_message(identity, history, AUDIT, body)
         state.save_history(directory, history)
@@ -201,7 +201,7 @@ def _audit_agentless(request: Request, key_file: str) -> None:
     from .host import LocalHost
 
     key = state.host_key(key_file)
-    audit = take(LocalHost(), COLLECTORS, request.host_id, request.install_lock)
+    audit = take(LocalHost(), SECTIONS, request.host_id, request.install_lock)
     body = audit.body(request.known, dict, request.challenge)
     message = Message(request.audience, request.host_id, request.epoch, request.sequence, request.last, AUDIT, body)
     _print_envelope(state.seal(message, key))
@@ -240,7 +240,7 @@ def run_report(options: argparse.Namespace) -> None:
     """Audit this host and report."""
     from .report import report
 
-    reported = report(options.state, _this_host(options.state), COLLECTORS)
+    reported = report(options.state, _this_host(options.state), SECTIONS)
     sent = "%d sections sent" % len(reported.sent) if reported.sent else "nothing changed"
     _print("reported %s: %s\n" % (reported.root[:12], sent))
 

@@ -1,12 +1,13 @@
-"""A time limit on a piece of work, whatever it is waiting for: an alarm from the kernel."""
+"""A time limit on a piece of work, whatever it is waiting for: it is done in a thread, which can be left behind.
 
-import signal
-import threading
-import time
-from types import FrameType
-from typing import Callable, Optional, TypeVar
+A signal would not do: a read from a dead server or a hung device ends for none but the one that ends the process.
+"""
 
-AGAIN = 1.0  # seconds until the alarm rings once more: an exception in a destructor or a callback is lost
+import _thread
+import sys
+from typing import Any, Callable, List, Optional, Tuple, TypeVar
+
+STACK = 8 << 20  # bytes: as much as a process has; some C libraries give a thread a sixtieth of that
 
 Result = TypeVar("Result")
 
@@ -15,34 +16,68 @@ class DeadlineExceeded(BaseException):
     """The time is up.  Not an Exception, so that no handler within the work swallows it."""
 
 
-class NotInMainThread(BaseException):
-    """Only the main thread of a process gets signals: elsewhere there would be no deadline, and nobody would know."""
-
-
 def within(seconds: float, work: Callable[[], Result]) -> Result:
-    """Return what `work` returns.  Raises DeadlineExceeded once so many seconds have passed, and NotInMainThread.
+    """Return what `work` returns.  Raises DeadlineExceeded once so many seconds have passed, or what `work` raises.
 
-    The handler and the timer that were there before are there again afterwards.
+    Work that is late is told to end; if it waits for something that never comes, it is left to the end of the process.
     """
-    if threading.current_thread() is not threading.main_thread():
-        raise NotInMainThread()
-    rings = [True]
+    worker = _idle.pop() if _idle else _Worker()
+    result: Result = worker.do(work, seconds)
+    _idle.append(worker)
+    return result
 
-    def ring(number: int, frame: Optional[FrameType]) -> None:
-        if rings:
-            raise DeadlineExceeded()
 
-    began = time.monotonic()
-    left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
-    handler = signal.signal(signal.SIGALRM, ring)
-    try:
+class _Worker:
+    """A thread that does one piece of work after another."""
+
+    def __init__(self) -> None:
+        self.work: Optional[Callable[[], Any]] = None
+        self.outcome: Tuple[Any, Optional[BaseException]] = (None, None)
+        self.given, self.done = _thread.allocate_lock(), _thread.allocate_lock()
+        self.given.acquire()
+        self.done.acquire()
+        before = _thread.stack_size(STACK)
+        self.identity = _thread.start_new_thread(self._run, ())
+        _thread.stack_size(before)
+
+    def do(self, work: Callable[[], Any], seconds: float) -> Any:
+        self.work = work
+        self.given.release()
         try:
-            signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
-            return work()
-        finally:
-            rings.clear()
-    finally:  # also when it rang in the line above
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-        if left:
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 0.001), interval)
+            in_time = self.done.acquire(timeout=seconds)
+        except BaseException:  # who stops the agent stops the work
+            self._stop()
+            raise
+        if not in_time:
+            self._stop()
+            raise DeadlineExceeded()
+        result, error = self.outcome
+        self.outcome = (None, None)
+        if error is not None:
+            _idle.append(self)
+            raise error
+        return result
+
+    def _run(self) -> None:
+        try:
+            while self.given.acquire() and self.work is not None:
+                try:
+                    self.outcome = (self.work(), None)
+                except BaseException as error:  # noqa: BLE001 - it is raised where the work was wanted
+                    self.outcome = (None, error)
+                self.work = None
+                self.done.release()
+        except DeadlineExceeded:  # told to end just as the work did: nobody waits for it any more
+            pass
+
+    def _stop(self) -> None:
+        """Have Python raise DeadlineExceeded in the thread, as soon as it runs any of ours."""
+        try:
+            import ctypes
+        except ImportError:  # left out of this Python: the work goes on beside the rest
+            return
+        number = ctypes.c_ulong if sys.version_info >= (3, 7) else ctypes.c_long
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(number(self.identity), ctypes.py_object(DeadlineExceeded))
+
+
+_idle: List[_Worker] = []

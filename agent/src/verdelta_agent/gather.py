@@ -1,25 +1,54 @@
 """Run the collectors, each under its own deadline.  Failure is data: it stays inside the section that failed."""
 
 import time
-from typing import Sequence
+from typing import Sequence, Union
 
 from . import __version__
+from .collectors import Entry
 from .deadline import DeadlineExceeded, within
 from .host import Host
-from .model import STATUSES, Collector, Rows, Section, Sections, Snapshot, check_rows, failed
+from .model import STATUSES, Collector, Rows, Section, Sections, Snapshot, absent, check_rows, failed
+
+Source = Union[Entry, Collector]  # what a section is read by
 
 ROWS = 500000  # of one section; more is an error of that section, not a message that nobody can take in
 REASON = 1000  # characters of an error text
+PATIENCE = 5.0  # seconds to look whether what a section needs is there, and to import its collector
+
+# What is below these is there only while they are mounted: without, nothing is known, not even what is absent.
+MOUNTED = {"/sys/": "/sys/devices", "/proc/": "/proc/self"}
 
 
-def gather(host: Host, collectors: Sequence[Collector], host_id: str = "") -> Snapshot:
-    """Return a snapshot of `host`: every section is there, as read, absent or failed.
-
-    Raises NotInMainThread in a thread that gets no signals, where no deadline would hold.
-    """
+def gather(host: Host, sources: Sequence[Source], host_id: str = "") -> Snapshot:
+    """Return a snapshot of `host`: every section is there, as read, absent or failed."""
     taken_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    sections: Sections = {collector.name: collect(host, collector) for collector in collectors}
-    return Snapshot(host_id, taken_at, __version__, sections)
+    gathered: Sections = {source.name: read(host, source) for source in sources}
+    return Snapshot(host_id, taken_at, __version__, gathered)
+
+
+def read(host: Host, source: Source) -> Section:
+    """Return one section.  What this host does not have is absent without its collector being imported."""
+    if isinstance(source, Collector):
+        return collect(host, source)
+    if source.live and not host.running:
+        return absent("not part of a system that is not running")
+    try:
+        collector = within(PATIENCE, lambda: source.load() if _has_one(host, source.needs) else None)
+    except DeadlineExceeded:
+        return failed("deadline: not found within %g s" % PATIENCE)
+    except OSError as error:
+        return _failed(error)
+    if collector is None:
+        return absent("there is no %s" % " or ".join(source.needs))
+    return collect(host, collector)
+
+
+def _has_one(host: Host, needs: Sequence[str]) -> bool:
+    return not needs or any(host.exists(path) or not _is_mounted(host, path) for path in needs)
+
+
+def _is_mounted(host: Host, path: str) -> bool:
+    return all(host.exists(inside) for prefix, inside in MOUNTED.items() if path.startswith(prefix))
 
 
 def collect(host: Host, collector: Collector) -> Section:
@@ -28,12 +57,16 @@ def collect(host: Host, collector: Collector) -> Section:
         return within(collector.deadline, lambda: _checked(collector.collect(host)))
     except DeadlineExceeded:
         return failed("deadline: not read within %g s" % collector.deadline)
-    except PermissionError as error:
-        return failed("permission: %s" % _plain(str(error)))
-    except OSError as error:
-        return failed("unreadable: %s" % _plain(str(error)))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever data does to a parser, the other sections stand
-        return failed("parse: %s: %s" % (type(error).__name__, _plain(str(error))))
+        return _failed(error)
+
+
+def _failed(error: BaseException) -> Section:
+    if isinstance(error, PermissionError):
+        return failed("permission: %s" % _plain(str(error)))
+    if isinstance(error, OSError):
+        return failed("unreadable: %s" % _plain(str(error)))
+    return failed("parse: %s: %s" % (type(error).__name__, _plain(str(error))))
 
 
 def _checked(section: Section) -> Section:

@@ -50,6 +50,7 @@ class Host:
     """A machine to inventory.  Every method raises OSError when the thing cannot be read."""
 
     watched: Sequence[str] = ("/etc",)  # the files below these paths are part of its inventory
+    running = True  # not: an image, a mounted disk, whose /proc and /sys are another machine's or empty
 
     def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
         """Return the content of a regular file of at most `limit` bytes."""

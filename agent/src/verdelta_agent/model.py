@@ -22,6 +22,7 @@ STATUSES = (OK, ABSENT, FAILED)
 SECTION_NAMES = (
     "hardware.cpu",
     "hardware.memory",
+    "hardware.numa",
     "hardware.block",
     "hardware.network",
     "hardware.pci",
@@ -91,9 +92,9 @@ def failed(reason: str) -> Section:
     return Section(FAILED, {}, {}, reason)
 
 
-def absent() -> Section:
-    """Return the section of something that this host does not have."""
-    return Section(ABSENT, {}, {})
+def absent(reason: Optional[str] = None) -> Section:
+    """Return the section of something that this host does not have, with the reason where it needs one."""
+    return Section(ABSENT, {}, {}, reason)
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)  # one for all: making it is dear

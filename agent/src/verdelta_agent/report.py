@@ -11,8 +11,8 @@ from . import identity as state
 from . import kept
 from .audit import take
 from .deadline import DeadlineExceeded, within
+from .gather import Source
 from .host import Host
-from .model import Collector
 from .wire import AUDIT, CHECK_IN, Answer, WireError, decode_answer
 
 STALLED = 60.0  # seconds without a byte from the controller
@@ -125,7 +125,7 @@ def _reason(content: bytes) -> str:
     return "\n  ".join(" ".join(text.split())[:500] for text in said if isinstance(text, str) and text.split())
 
 
-def report(directory: str, host: Host, collectors: Sequence[Collector]) -> Reported:
+def report(directory: str, host: Host, sources: Sequence[Source]) -> Reported:
     """Audit the host and report: digests first, then what the controller asks for.
 
     Raises ReportError, IdentityError, OSError.
@@ -135,7 +135,7 @@ def report(directory: str, host: Host, collectors: Sequence[Collector]) -> Repor
         identity = state.load_identity(directory)
         if not identity.controller:
             raise ReportError("this host was enrolled without a controller to call: it answers when it is asked")
-        audit = take(host, collectors, identity.host_id, None)
+        audit = take(host, sources, identity.host_id, None)
         answer = _send(directory, identity, CHECK_IN, audit.summary())
         unknown: List[str] = sorted(set(answer.unknown) & set(audit.digests))
         if unknown:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from verdelta_agent.collectors import COLLECTORS
+from verdelta_agent.collectors import SECTIONS
 from verdelta_agent.gather import collect
 from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import ABSENT, FAILED, canonical
 
 HOSTS = Path(__file__).parents[2] / "hosts"
+COLLECTORS = [entry.load() for entry in SECTIONS]
 BY_NAME = {collector.name: collector for collector in COLLECTORS}
 RECORDINGS = sorted(HOSTS.glob("*/*.json"))
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from verdelta_agent import gather as gathering
-from verdelta_agent.deadline import NotInMainThread
-from verdelta_agent.gather import REASON, gather
+from verdelta_agent.collectors import Entry
+from verdelta_agent.gather import REASON, gather, read
 from verdelta_agent.host import Host, LocalHost, RecordedHost
-from verdelta_agent.model import FAILED, OK, Collector, Section, canonical, digest_sections
+from verdelta_agent.model import ABSENT, FAILED, OK, Collector, Section, canonical, digest_sections
 
 HOST = RecordedHost({})
 FINE = Section(OK, {"k": {"f": "x"}}, {"k": {"used": 1}})
@@ -168,16 +168,40 @@ def test_what_cannot_be_hashed_and_sent_fails_its_section_alone(returned: Any) -
     assert section.error.startswith("parse: ")
 
 
-def test_a_thread_without_signals_is_refused_and_not_left_without_deadlines() -> None:
-    raised: list[BaseException] = []
-
-    def thread() -> None:
-        try:
-            gather(HOST, [collector("a", lambda host: FINE)])
-        except NotInMainThread as error:
-            raised.append(error)
-
-    worker = threading.Thread(target=thread)
+def test_deadlines_hold_in_a_thread_too() -> None:
+    seen: list[Section] = []
+    worker = threading.Thread(target=lambda: seen.append(between(lambda host: time.sleep(3600), 0.15)))
     worker.start()
     worker.join()
-    assert len(raised) == 1
+    assert seen[0].error == "deadline: not read within 0.15 s"
+
+
+def test_what_a_host_does_not_have_is_absent_without_its_collector_being_imported() -> None:
+    section = read(HOST, Entry("no.such_file", ("/var/lib/dpkg/status", "/var/lib/rpm")))
+    assert section == Section(ABSENT, {}, {}, "there is no /var/lib/dpkg/status or /var/lib/rpm")
+
+
+def test_without_sysfs_and_proc_it_is_not_known_what_is_absent() -> None:
+    unmounted = read(RecordedHost({"directories": ["/sys", "/proc"]}), Entry("hardware.pci", ("/sys/bus/pci",)))
+    assert unmounted.status == FAILED
+    mounted = read(
+        RecordedHost({"directories": ["/sys/devices", "/sys/bus"]}), Entry("hardware.pci", ("/sys/bus/pci",))
+    )
+    assert mounted.status == ABSENT
+
+
+def test_a_path_that_may_not_be_looked_at_is_no_absence() -> None:
+    class Closed(RecordedHost):
+        def lstat(self, path: str) -> Any:
+            raise PermissionError(13, "Permission denied", path)
+
+    section = read(Closed({}), Entry("software.dpkg", ("/var/lib/dpkg/status",)))
+    assert section.status == FAILED
+    assert section.error is not None
+    assert section.error.startswith("permission: ")
+
+
+def test_a_system_that_is_not_running_has_no_running_system() -> None:
+    host = RecordedHost({"files": {"/proc/modules": "loop 1 0 - Live 0x0\n"}})
+    host.running = False
+    assert read(host, Entry("system.modules", live=True)).status == ABSENT

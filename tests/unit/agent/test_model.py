@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verdelta_agent.collectors import COLLECTORS
+from verdelta_agent import collectors
 from verdelta_agent.model import (
     ABSENT,
     FAILED,
@@ -184,7 +184,9 @@ def test_the_document_holds_every_section_with_its_digest_and_why_it_failed() ->
 
 
 def test_the_names_of_all_sections_are_those_of_the_collectors_in_their_order() -> None:
-    assert tuple(collector.name for collector in COLLECTORS) == SECTION_NAMES
+    entries = collectors.SECTIONS
+    assert tuple(entry.name for entry in entries) == SECTION_NAMES
+    assert tuple(entry.load().name for entry in entries) == SECTION_NAMES
 
 
 @given(ROWS)

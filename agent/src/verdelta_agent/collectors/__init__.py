@@ -1,30 +1,52 @@
-"""Every section that the agent collects, in the order in which they are read."""
+"""Every section that the agent collects, in the order in which they are read.
 
-from typing import Tuple
+A section's name is the path of its file: software.dpkg is collectors/software/dpkg.py.  A file is imported when its
+section is read, since imports are half of what an audit costs: what a host does not have costs a look at a path.
+"""
+
+from typing import NamedTuple, Tuple
 
 from ..model import Collector
-from .hardware import block, cpu, memory, network, pci, smbios
-from .software import dpkg, pip, rpm
-from .system import files, groups, kernel, modules, mounts, operating_system, sockets, sysctl, units, users
 
-COLLECTORS: Tuple[Collector, ...] = (
-    cpu.COLLECTOR,
-    memory.COLLECTOR,
-    block.COLLECTOR,
-    network.COLLECTOR,
-    pci.COLLECTOR,
-    smbios.COLLECTOR,
-    dpkg.COLLECTOR,
-    rpm.COLLECTOR,
-    pip.COLLECTOR,
-    operating_system.COLLECTOR,
-    kernel.COLLECTOR,
-    modules.COLLECTOR,
-    sysctl.COLLECTOR,
-    mounts.COLLECTOR,
-    sockets.COLLECTOR,
-    users.COLLECTOR,
-    groups.COLLECTOR,
-    units.COLLECTOR,
-    files.COLLECTOR,
+
+class Entry(NamedTuple):
+    """One section.
+
+    `needs` are the paths of which one has to be there for the section to be anything but absent; with none named, the
+    collector itself finds out.  A `live` section shows the running system: an offline tree has no such thing.
+    """
+
+    name: str
+    needs: Tuple[str, ...] = ()
+    live: bool = False
+
+    def load(self) -> Collector:
+        """Return the collector, importing its file."""
+        from importlib import import_module
+
+        collector: Collector = import_module("%s.%s" % (__name__, self.name)).COLLECTOR
+        return collector
+
+
+SECTIONS: Tuple[Entry, ...] = (
+    Entry("hardware.cpu", live=True),
+    Entry("hardware.memory", live=True),
+    Entry("hardware.numa", ("/sys/devices/system/node",), live=True),
+    Entry("hardware.block", ("/sys/class/block",), live=True),
+    Entry("hardware.network", ("/sys/class/net",), live=True),
+    Entry("hardware.pci", ("/sys/bus/pci",), live=True),
+    Entry("hardware.smbios", ("/sys/firmware/dmi/tables", "/sys/class/dmi/id"), live=True),
+    Entry("software.dpkg", ("/var/lib/dpkg/status",)),
+    Entry("software.rpm", ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")),
+    Entry("software.pip"),
+    Entry("system.host"),
+    Entry("system.kernel", live=True),
+    Entry("system.modules", ("/proc/modules",), live=True),
+    Entry("system.sysctl", ("/proc/sys",), live=True),
+    Entry("system.mounts"),
+    Entry("system.sockets", ("/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6"), live=True),
+    Entry("system.users", ("/etc/passwd",)),
+    Entry("system.groups", ("/etc/group",)),
+    Entry("system.units"),
+    Entry("system.files"),
 )

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verdelta_agent.collectors.system import operating_system, virtualisation
-from verdelta_agent.collectors.system.operating_system import assignments, family, machine_digest, time_zone
+from verdelta_agent.collectors.system import host as operating_system
+from verdelta_agent.collectors.system import virtualisation
+from verdelta_agent.collectors.system.host import assignments, family, machine_digest, time_zone
 from verdelta_agent.gather import collect
 from verdelta_agent.host import RecordedHost
 
