@@ -186,11 +186,14 @@ def _audit_installed(request: Optional[Request], directory: str) -> None:
         if (request.audience, request.host_id) != (identity.audience, identity.host_id):
             raise UsageError("the request is for another host, or from another controller")
         history = state.acknowledge(history, request.last)
-        audit = take(_this_host(directory), SECTIONS, identity.host_id, request.install_lock)
+        host = _this_host(directory)
+        memory = kept.load_memory(directory, host)
+        audit = take(host, SECTIONS, identity.host_id, request.install_lock, memory)
         body = audit.body(request.known, lambda: kept.load_cache(directory), request.challenge)
         message, history = state.next_message(identity, history, AUDIT, body)
         state.save_history(directory, history)
-        kept.save_cache(directory, audit.root, audit.cache())
+        kept.save_cache(directory, audit.root, lambda: audit.cache(lambda: kept.load_cache(directory)))
+        kept.save_memory(directory, memory, host)
         _print_envelope(state.seal(message, state.load_key(directory)))
 
 

@@ -7,7 +7,7 @@ from . import __version__
 from .collectors import Entry
 from .deadline import DeadlineExceeded, within
 from .host import Host
-from .model import STATUSES, Collector, Rows, Section, Sections, Snapshot, absent, check_rows, failed
+from .model import STATUSES, Collector, Rows, Section, Snapshot, absent, check_rows, failed
 
 Source = Union[Entry, Collector]  # what a section is read by
 
@@ -21,15 +21,26 @@ MOUNTED = {"/sys/": "/sys/devices", "/proc/": "/proc/self"}
 
 def gather(host: Host, sources: Sequence[Source], host_id: str = "") -> Snapshot:
     """Return a snapshot of `host`: every section is there, as read, absent or failed."""
-    taken_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    gathered: Sections = {source.name: read(host, source) for source in sources}
-    return Snapshot(host_id, taken_at, __version__, gathered)
+    snapshot = now(host_id)
+    snapshot.sections.update((source.name, read(host, source)) for source in sources)
+    return snapshot
+
+
+def now(host_id: str) -> Snapshot:
+    """Return a snapshot of this moment in which there are no sections yet."""
+    return Snapshot(host_id, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), __version__, {})
 
 
 def read(host: Host, source: Source) -> Section:
     """Return one section.  What this host does not have is absent without its collector being imported."""
+    collector = find(host, source)
+    return collector if isinstance(collector, Section) else collect(host, collector)
+
+
+def find(host: Host, source: Source) -> Union[Collector, Section]:
+    """Return what collects a section on this host, or the section where there is nothing to collect."""
     if isinstance(source, Collector):
-        return collect(host, source)
+        return source
     if source.live and not host.running:
         return absent("not part of a system that is not running")
     try:
@@ -38,9 +49,7 @@ def read(host: Host, source: Source) -> Section:
         return failed("deadline: not found within %g s" % PATIENCE)
     except OSError as error:
         return _failed(error)
-    if collector is None:
-        return absent("there is no %s" % " or ".join(source.needs))
-    return collect(host, collector)
+    return absent("there is no %s" % " or ".join(source.needs)) if collector is None else collector
 
 
 def _has_one(host: Host, needs: Sequence[str]) -> bool:

@@ -103,6 +103,10 @@ class Host:
             return None
 
 
+# What can be asked of a host; a collector's section follows from the answers, and from nothing else.
+QUESTIONS = ("read_bytes", "lstat", "listdir", "readlink", "resolve", "exists", "run", "local_path")
+
+
 class LocalHost(Host):
     """The machine that the agent runs on.  Names are UTF-8 (bytes that are not: surrogates), whatever the locale."""
 

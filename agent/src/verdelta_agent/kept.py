@@ -1,12 +1,15 @@
-"""What the agent keeps beside its identity: the state it saw last, the paths it watches, the invitation it answers.
+"""What the agent keeps beside its identity: the state it saw last, and what from; the paths it watches; the invitation
+it answers.
 
-Losing the first is no loss: without it, all rows are sent instead of a patch.
+Losing the first two is no loss: without them, all rows are sent instead of a patch, and all is collected anew.
 """
 
 import json
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
+from .host import Host
+from .memory import Memory, dump, load
 from .model import Rows
 
 Cache = Dict[str, Rows]  # section -> rows: what this agent saw last, the base of patches
@@ -14,15 +17,15 @@ Cache = Dict[str, Rows]  # section -> rows: what this agent saw last, the base o
 LIMIT = 128 << 20  # bytes of a file
 
 
-def save_cache(directory: str, root: str, cache: Cache) -> None:
-    """Keep what was seen, as the base of the next patch; `root` is its digest.
+def save_cache(directory: str, root: str, make: Callable[[], Cache]) -> None:
+    """Keep what was seen, as `make` returns it, as the base of the next patch; `root` is its digest.
 
     Most nights nothing has changed, and nothing is written: the file's first line is the root of what is in it.
     """
     path = os.path.join(directory, "last")
     first_line = root.encode("ascii") + b"\n"
     if _read(path, len(first_line)) != first_line:
-        _replace(path, first_line + json.dumps(cache, separators=(",", ":")).encode("ascii"))
+        _replace(path, first_line + json.dumps(make(), separators=(",", ":")).encode("ascii"))
 
 
 def load_cache(directory: str) -> Cache:
@@ -36,6 +39,20 @@ def load_cache(directory: str) -> Cache:
 
 def _are_rows(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(row, dict) for row in value.values())
+
+
+def save_memory(directory: str, memory: Memory, host: Host) -> None:
+    """Keep what was read for each section, where that is anything new."""
+    if memory.changed:
+        _replace(os.path.join(directory, "memory"), dump(memory, host))
+
+
+def load_memory(directory: str, host: Host) -> Memory:
+    """Return what was read for each section last time, as far as it is to be had and of use."""
+    try:
+        return load(_read(os.path.join(directory, "memory"), LIMIT), host)
+    except OSError:
+        return Memory()
 
 
 def save_watched(directory: str, paths: Sequence[str]) -> None:

@@ -166,9 +166,14 @@ class Digested(NamedTuple):
     error: Optional[str] = None
 
 
+def digest_section(section: Section) -> Digested:
+    """Return status and digest of a section."""
+    return Digested(section.status, rows_digest(section.rows), section.error)
+
+
 def digest_sections(sections: Sections) -> Dict[str, Digested]:
     """Return status and digest of every section."""
-    return {name: Digested(s.status, rows_digest(s.rows), s.error) for name, s in sections.items()}
+    return {name: digest_section(section) for name, section in sections.items()}
 
 
 def document(snapshot: Snapshot) -> Dict[str, Any]:

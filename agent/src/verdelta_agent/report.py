@@ -135,7 +135,8 @@ def report(directory: str, host: Host, sources: Sequence[Source]) -> Reported:
         identity = state.load_identity(directory)
         if not identity.controller:
             raise ReportError("this host was enrolled without a controller to call: it answers when it is asked")
-        audit = take(host, sources, identity.host_id, None)
+        memory = kept.load_memory(directory, host)
+        audit = take(host, sources, identity.host_id, None, memory)
         answer = _send(directory, identity, CHECK_IN, audit.summary())
         unknown: List[str] = sorted(set(answer.unknown) & set(audit.digests))
         if unknown:
@@ -143,7 +144,8 @@ def report(directory: str, host: Host, sources: Sequence[Source]) -> Reported:
             known.update((name, answer.known[name]) for name in unknown if name in answer.known)
             body = audit.body(known, lambda: kept.load_cache(directory), "")
             answer = _send(directory, identity, AUDIT, body)
-        kept.save_cache(directory, audit.root, audit.cache())
+        kept.save_cache(directory, audit.root, lambda: audit.cache(lambda: kept.load_cache(directory)))
+        kept.save_memory(directory, memory, host)
         return Reported(audit.root, unknown, answer.next_poll)
 
 

@@ -34,15 +34,15 @@ NEW = {"vim:amd64": {"version": "9.0"}, "nginx:amd64": {"version": "1.26"}, "jq:
 
 
 def audit(sections: dict[str, Section], idle: bool | None = None) -> Audit:
-    return Audit(Snapshot("me", "2026-01-02T03:04:05Z", "0.1.0", sections), idle)
+    return Audit(Snapshot("me", "2026-01-02T03:04:05Z", "0.1.0", sections), idle, never)
 
 
 def packages(rows: dict[str, Any]) -> Audit:
     return audit({"software.dpkg": Section(OK, rows, {})})
 
 
-def never() -> Any:
-    raise AssertionError("the cache was loaded without need")
+def never(*arguments: Any) -> Any:
+    raise AssertionError("the cache was loaded, or a section collected, without need")
 
 
 def test_a_check_in_is_digests_and_no_rows() -> None:
@@ -70,7 +70,7 @@ def test_of_a_section_that_it_does_not_know_all_rows_are_sent() -> None:
 
 def test_of_a_section_that_changed_a_patch_against_its_state_is_sent() -> None:
     known = {"software.dpkg": rows_digest(OLD)}
-    (content,) = packages(NEW).body(known, packages(OLD).cache, "")["contents"].values()
+    (content,) = packages(NEW).body(known, lambda: {"software.dpkg": OLD}, "")["contents"].values()
     expected = {"nginx:amd64": {"version": "1.26"}, "jq:amd64": {"version": "1.7"}}
     assert content == {"base": rows_digest(OLD), "set": expected, "removed": []}
 

@@ -14,17 +14,17 @@ CACHE = {"software.dpkg": {"vim:amd64": {"version": "9.0", "hold": False, "tags"
 
 
 def test_what_was_seen_comes_back(tmp_path: Path) -> None:
-    kept.save_cache(str(tmp_path), ROOT, CACHE)
+    kept.save_cache(str(tmp_path), ROOT, lambda: CACHE)
     assert kept.load_cache(str(tmp_path)) == CACHE
     assert (tmp_path / "last").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_night_in_which_nothing_changed_writes_nothing(tmp_path: Path) -> None:
-    kept.save_cache(str(tmp_path), ROOT, CACHE)
+    kept.save_cache(str(tmp_path), ROOT, lambda: CACHE)
     before = (tmp_path / "last").stat()
-    kept.save_cache(str(tmp_path), ROOT, CACHE)
+    kept.save_cache(str(tmp_path), ROOT, lambda: CACHE)
     assert (tmp_path / "last").stat().st_ino == before.st_ino
-    kept.save_cache(str(tmp_path), "b" * 64, {})
+    kept.save_cache(str(tmp_path), "b" * 64, lambda: {})
     assert kept.load_cache(str(tmp_path)) == {}
 
 
@@ -55,7 +55,7 @@ def test_a_cache_that_is_not_there_or_no_file_is_no_cache(tmp_path: Path) -> Non
 
 
 def test_a_larger_cache_than_anybody_writes_is_not_read_into_memory(tmp_path: Path, monkeypatch) -> None:
-    kept.save_cache(str(tmp_path), ROOT, CACHE)
+    kept.save_cache(str(tmp_path), ROOT, lambda: CACHE)
     monkeypatch.setattr(kept, "LIMIT", 80)
     assert kept.load_cache(str(tmp_path)) == {}
 

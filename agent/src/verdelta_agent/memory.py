@@ -1,0 +1,190 @@
+"""What each section was read from last time: where all of that is still the same, so is the section.
+
+A collector is a function of what the door to the host answers, and of nothing else.  So the questions that it asked
+are kept, with one digest over all the answers.  The next audit asks them again; where the digest is the same, the
+section is as it was, and nothing has to be imported, parsed, or hashed row by row.  Every file is read as a whole and
+hashed each time: neither its size nor its time is taken for its content.
+
+Losing the memory is no loss: everything is collected.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+from .deadline import DeadlineExceeded, within
+from .host import CHUNK, QUESTIONS, Host
+from .model import FAILED, Digested, Rows, Section
+
+Question = Union[str, List[Any]]  # "method path", or [method, arguments, named arguments]
+
+
+class Remembered(NamedTuple):
+    """One section as it was: the questions that led to it, a digest over the answers, and what came of them.
+
+    Of a section whose answers move by themselves (uptime, free memory) there are no questions: it is collected.
+    """
+
+    questions: Optional[Sequence[Question]]
+    answers: str
+    deadline: float
+    status: str
+    digest: str
+    error: Optional[str]
+    volatile: Rows
+
+    @property
+    def digested(self) -> Digested:
+        """Return what a check-in carries."""
+        return Digested(self.status, self.digest, self.error)
+
+
+class Memory:
+    """The sections of the last audit, each by its name.  `changed` says whether there is something to keep."""
+
+    def __init__(self, remembered: Mapping[str, Remembered] = {}) -> None:
+        self.remembered: Dict[str, Remembered] = dict(remembered)
+        self.changed = False
+
+    def recall(self, host: Host, name: str) -> Optional[Remembered]:
+        """Return a section that is as it was, or None where it has to be collected."""
+        known = self.remembered.get(name)
+        if known is None or known.questions is None:
+            return None
+        questions = known.questions
+        try:
+            answers = within(known.deadline, lambda: _ask_again(host, questions))
+        except (DeadlineExceeded, Exception):  # noqa: BLE001 - then the collector meets it, and says what it is
+            return None
+        return known if answers == known.answers else None
+
+    def learn(self, name: str, witness: "Witness", deadline: float, section: Section, digest: str) -> None:
+        """Keep a section that was just collected through a witness."""
+        old = self.remembered.get(name)
+        if section.status == FAILED:
+            self.changed = self.remembered.pop(name, None) is not None or self.changed
+        elif old is not None and (old.status, old.digest, old.error) == (section.status, digest, section.error):
+            if old.questions is not None:  # other answers, the same section: it would be asked in vain each time
+                self.remembered[name] = old._replace(questions=None, answers="", volatile={})
+                self.changed = True
+        else:
+            outcome = (section.status, digest, section.error, section.volatile)
+            self.remembered[name] = Remembered(witness.questions, witness.answers(), deadline, *outcome)
+            self.changed = True
+
+
+class Witness(Host):
+    """A host of which every question and every answer is taken down."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.watched = host.watched
+        self.running = host.running
+        self.questions: List[Question] = []
+        self._hash = hashlib.sha256()
+
+    def ask(self, method: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        """Return or raise what the host answers."""
+        plain = len(arguments) == 1 and not named and isinstance(arguments[0], str)
+        self.questions.append("%s %s" % (method, arguments[0]) if plain else [method, list(arguments), dict(named)])
+        return _answer(self.host, method, arguments, named, self._hash)
+
+    def answers(self) -> str:
+        """Return the digest over all the answers so far."""
+        return self._hash.hexdigest()
+
+
+def _question(method: str) -> Any:
+    def ask(self: Witness, *arguments: Any, **named: Any) -> Any:
+        return self.ask(method, arguments, named)
+
+    return ask
+
+
+for _method in QUESTIONS:
+    setattr(Witness, _method, _question(_method))
+
+
+def _ask_again(host: Host, questions: Sequence[Question]) -> str:
+    """Return the digest over the answers that the same questions get now."""
+    hashed = hashlib.sha256()
+    for question in questions:
+        try:
+            if isinstance(question, str):
+                method, _, path = question.partition(" ")
+                _answer(host, method, (path,), {}, hashed)
+            else:
+                _answer(host, question[0], question[1], question[2], hashed)
+        except OSError:
+            pass  # an answer, too, and hashed as one
+    return hashed.hexdigest()
+
+
+def _answer(host: Host, method: str, arguments: Sequence[Any], named: Mapping[str, Any], hashed: Any) -> Any:
+    """Return or raise the answer to a question, and hash it with its type and length: it runs into no other."""
+    try:
+        answer = getattr(host, method)(*arguments, **named)
+        if method == "local_path":  # what is there counts, and is hashed before the collector opens it
+            hashed.update(_content_digest(answer))
+            return answer
+    except OSError as error:
+        hashed.update(("error %r %r;" % (error.errno, error.strerror or str(error))).encode("utf-8", "replace"))
+        raise
+    if isinstance(answer, bytes):
+        hashed.update(b"%d:" % len(answer))
+        hashed.update(answer)
+    else:
+        plain = tuple(answer) if isinstance(answer, tuple) else answer
+        hashed.update(("%r;" % (plain,)).encode("utf-8", "backslashreplace"))
+    return answer
+
+
+def _content_digest(path: str) -> bytes:
+    hashed = hashlib.sha256()
+    with open(path, "rb") as file:
+        while True:
+            chunk = file.read(16 * CHUNK)
+            if not chunk:
+                return hashed.digest()
+            hashed.update(chunk)
+
+
+# -- on disk
+
+
+def load(content: Optional[bytes], host: Host) -> Memory:
+    """Return the memory in the content of its file; an empty one where it is of another agent, or damaged."""
+    checksum, _, text = (content or b"").partition(b"\n")
+    if checksum != _checksum(text, host):
+        return Memory()
+    kept: Dict[str, List[Any]] = json.loads(text.decode("ascii"))
+    return Memory({name: Remembered(*fields) for name, fields in kept.items()})
+
+
+def dump(memory: Memory, host: Host) -> bytes:
+    """Return the content of the memory's file."""
+    text = json.dumps(memory.remembered, separators=(",", ":")).encode("ascii")
+    return _checksum(text, host) + b"\n" + text
+
+
+def _checksum(text: bytes, host: Host) -> bytes:
+    """Return a digest over a memory and all that a section depends on beside the answers of the host."""
+    about = repr((_code(), sys.version, list(host.watched)))
+    return hashlib.sha256(about.encode("utf-8", "backslashreplace") + b"\n" + text).hexdigest().encode("ascii")
+
+
+def _code() -> Tuple[Any, ...]:
+    """Return what tells this agent's code from any other on this machine: every file that it is made of."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    archive = os.path.dirname(folder)
+    if os.path.isfile(archive):
+        return _stamp(archive)
+    paths = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names if name[-3:] == ".py")
+    return tuple(map(_stamp, sorted(paths)))
+
+
+def _stamp(path: str) -> Tuple[Any, ...]:
+    status = os.stat(path)
+    return (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
