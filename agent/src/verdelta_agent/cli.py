@@ -4,7 +4,7 @@ import argparse
 import gc
 import os
 import sys
-from typing import IO, Any, List, Optional, Sequence
+from typing import IO, Any, Callable, List, Optional, Sequence
 
 from . import __version__
 from .collectors import SECTIONS
@@ -16,6 +16,9 @@ EPILOG = """\
 examples:
   verdelta-agent inventory                      everything this host shows, as tables
   verdelta-agent inventory software.dpkg -o json
+  verdelta-agent inventory -o json > before.json; …; verdelta-agent inventory -o json > after.json
+  verdelta-agent diff before.json after.json
+  verdelta-agent sections software.dpkg         what a row of it is, and what its fields mean
   verdelta-agent enrol --url https://controller:8470 --ca ca.pem < token
   verdelta-agent report                         what the timer runs each night
 
@@ -24,6 +27,7 @@ exit codes: 0 ok, 1 failed, 2 wrong usage
 
 REQUEST_LIMIT = 1 << 20
 TOKEN_LIMIT = 4096
+SNAPSHOT_LIMIT = 512 << 20
 
 
 class UsageError(Exception):
@@ -34,8 +38,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
-        return 0
+        return options.run(options) or 0
     except BrokenPipeError:
         return 1  # whoever read our output has seen enough
     except KeyboardInterrupt:
@@ -82,26 +85,59 @@ def default_state() -> str:
     return os.path.join("/var/lib" if os.geteuid() == 0 or not own else own[0], "verdelta-agent")
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal.  argparse would ask for the width by importing a library, whenever it starts."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    try:
+        return int(os.environ.get("COLUMNS", "")) or os.get_terminal_size().columns
+    except (OSError, ValueError):
+        return 80
+
+
 def _parser() -> argparse.ArgumentParser:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("verdelta-agent", description=__doc__, epilog=EPILOG, formatter_class=shape)
+    parser = argparse.ArgumentParser("verdelta-agent", description=__doc__, epilog=EPILOG, formatter_class=_Help)
     parser.add_argument("--version", action="version", version="verdelta-agent %s" % __version__)
     parser.add_argument("--state", default=default_state(), help="state directory (default: %(default)s)")
     # With the name given, argparse need not format a usage line to find it, for which it imports half a library.
     commands = parser.add_subparsers(dest="command", metavar="command", prog="verdelta-agent")
     commands.required = True
 
-    inventory = commands.add_parser("inventory", help="print what this host shows; nothing is kept or sent")
+    def command(name: str, run: Callable[[argparse.Namespace], Optional[int]], help: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=help[:1].upper() + help[1:], formatter_class=_Help)
+        added.set_defaults(run=run)
+        return added
+
+    inventory = command("inventory", run_inventory, "print what this host shows; nothing is kept or sent")
     inventory.add_argument("section", nargs="*", help="only these sections, such as software.dpkg or hardware")
     inventory.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    inventory.set_defaults(run=run_inventory)
+    inventory.add_argument(
+        "--root", metavar="DIR", help="a system that does not run: an image, a chroot, a mounted disk"
+    )
 
-    audit = commands.add_parser("audit", help="print a signed audit of this host, one DSSE envelope")
+    sections = command("sections", run_sections, "list the sections, and say why one is absent here")
+    sections.add_argument(
+        "section", nargs="*", help="tell all about these: key, fields, what is never compared and why"
+    )
+    sections.add_argument(
+        "--root", metavar="DIR", help="a system that does not run: an image, a chroot, a mounted disk"
+    )
+
+    diff = command("diff", run_diff, "print what differs between two snapshots, saved by inventory -o json")
+    diff.add_argument("before", metavar="A", help="the snapshot before; - is standard input")
+    diff.add_argument("after", metavar="B", help="the snapshot after; - is standard input")
+    diff.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    diff.add_argument("--exit-code", action="store_true", help="exit with 1 where anything differs or is unknown")
+
+    audit = command("audit", run_audit, "print a signed audit of this host, one DSSE envelope")
     audit.add_argument("--request", metavar="FILE", help="what the controller asks for, as JSON; - is standard input")
     audit.add_argument("--sign-with", metavar="KEY", help="an SSH host key, where no agent is installed")
-    audit.set_defaults(run=run_audit)
 
-    enrol = commands.add_parser("enrol", help="make a key and enrol it with a one-time token")
+    enrol = command("enrol", run_enrol, "make a key and enrol it with a one-time token")
     enrol.add_argument(
         "--token-file", dest="source", default="-", metavar="FILE", help="file with the token (default: standard input)"
     )
@@ -110,16 +146,13 @@ def _parser() -> argparse.ArgumentParser:
     enrol.add_argument("--watch", metavar="PATH", action="append", help="also watch the files below it (beside /etc)")
     enrol.add_argument("--replace", action="store_true", help="drop the identity of an earlier enrolment first")
     enrol.add_argument("--print", action="store_true", help="print the enrolment instead of sending it")
-    enrol.set_defaults(run=run_enrol)
 
-    reporter = commands.add_parser("report", help="audit this host and report to the controller, digests first")
-    reporter.set_defaults(run=run_report)
+    command("report", run_report, "audit this host and report to the controller, digests first")
 
-    compiler = commands.add_parser(
-        "compile", help="put byte code for this Python into the one-file agent: audits cost less"
+    compiler = command(
+        "compile", run_compile, "put byte code for this Python into the one-file agent: audits cost less"
     )
     compiler.add_argument("archive", metavar="FILE", help="the verdelta-agent.pyz")
-    compiler.set_defaults(run=run_compile)
     return parser
 
 
@@ -136,11 +169,61 @@ def run_inventory(options: argparse.Namespace) -> None:
     from .gather import gather
     from .model import document
 
-    snapshot = gather(_this_host(options.state), _chosen(options.section))
+    snapshot = gather(_host_to_show(options), _chosen(options.section))
     if options.output == "json":
         _print(show.as_json(document(snapshot)))
     else:
         _print("\n".join(show.as_tables(snapshot)) + "\n")
+
+
+def run_sections(options: argparse.Namespace) -> None:
+    """Print what the sections are, and how they are read here."""
+    from . import describe
+
+    chosen = _chosen(options.section)
+    if options.section:
+        _print("\n".join(describe.in_full(source.load()) for source in chosen))
+    else:
+        _print("\n".join(describe.at_a_glance(_host_to_show(options), chosen)) + "\n")
+
+
+def run_diff(options: argparse.Namespace) -> int:
+    """Print the delta of two saved snapshots."""
+    from . import show
+    from .delta import compare
+    from .model import SchemaError, from_document
+
+    sides = []
+    for path in (options.before, options.after):
+        try:
+            sides.append(from_document(_read(path, SNAPSHOT_LIMIT, path)).sections)
+        except SchemaError as error:
+            raise UsageError(
+                "%s: %s\n  Save one with: verdelta-agent inventory -o json > FILE" % (path, error)
+            ) from error
+    delta = compare(*sides)
+    if options.output == "json":
+        _print(show.delta_as_json(delta))
+    else:
+        _print("\n".join(show.delta_as_lines(delta, _takes_colour(sys.stdout))) + "\n")
+    return int(options.exit_code and bool(delta.changes or delta.unknown))
+
+
+def _takes_colour(stream: Any) -> bool:
+    return (
+        stream is not None and stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+
+
+def _host_to_show(options: argparse.Namespace) -> Any:
+    """Return this host, or the system below --root.  Raises UsageError."""
+    if options.root is None:
+        return _this_host(options.state)
+    from .host import RootedHost
+
+    if not os.path.isdir(options.root):
+        raise UsageError("--root %s: there is no such directory" % options.root)
+    return RootedHost(_absolute(options.root))
 
 
 def _chosen(names: List[str]) -> Sequence[Any]:

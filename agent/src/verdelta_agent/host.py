@@ -5,14 +5,17 @@ another one (RecordedHost, in tests).
 """
 
 import errno
+import functools
 import os
 import signal
 import stat
 import sys
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 LIMIT = 64 << 20  # bytes of one file; a larger one is an error, never cut short in silence
 CHUNK = 65536  # a larger buffer makes every read below /proc/sys fail
+READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # not waiting for the writer of a FIFO
+FORMAT = 0o170000  # of a mode: what stat.S_IFMT takes out
 SMALL = 4096  # enough for nearly all of the thousand files there: for each, the kernel clears the whole buffer
 
 
@@ -114,23 +117,24 @@ class LocalHost(Host):
         self.watched = watched
 
     def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
-        # O_NONBLOCK: opening a FIFO must not wait for a writer.
-        descriptor = os.open(_native(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        descriptor = os.open(path if _UTF8 else _native(path), READING)
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
+            if status.st_mode & FORMAT != stat.S_IFREG:
                 number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
                 raise OSError(number, "not a regular file", path)
             if status.st_size > limit:
                 raise _too_large(path, limit)
-            return _read_all(descriptor, limit, path, SMALL if status.st_size == 0 else CHUNK)
+            return _read_all(descriptor, limit, path, status.st_size)
         finally:
             os.close(descriptor)
 
     def lstat(self, path: str) -> FileStatus:
-        status = os.lstat(_native(path))
-        kind = KINDS.get(stat.S_IFMT(status.st_mode), "other")
-        return FileStatus(kind, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_size)
+        status = os.lstat(path if _UTF8 else _native(path))
+        mode = status.st_mode
+        return FileStatus(
+            KINDS.get(mode & FORMAT, "other"), mode & 0o7777, status.st_uid, status.st_gid, status.st_size
+        )
 
     def listdir(self, path: str) -> List[str]:
         return sorted(map(_name, os.listdir(_native(path))))
@@ -187,11 +191,18 @@ def _name(native: Any) -> str:
     return native.decode("utf-8", "surrogateescape") if isinstance(native, bytes) else str(native)
 
 
-def _read_all(descriptor: int, limit: int, path: str, room: int) -> bytes:
-    chunks = [os.read(descriptor, room)]
-    if len(chunks[0]) == SMALL:  # below /proc/sys, what did not fit is lost: from the beginning, with more room
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        chunks = [os.read(descriptor, CHUNK)]
+def _read_all(descriptor: int, limit: int, path: str, size: int) -> bytes:
+    """Return the whole content.  Of a file below /proc or /sys the size is 0, and only reading on tells its end."""
+    if 0 < size < CHUNK:
+        content = os.read(descriptor, size + 1)
+        if len(content) == size:  # a file on a disk gives less than was asked for at its end alone
+            return content
+        chunks = [content]
+    else:
+        chunks = [os.read(descriptor, CHUNK if size else SMALL)]
+        if len(chunks[0]) == SMALL:  # below /proc/sys, what did not fit is lost: from the beginning, with more room
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            chunks = [os.read(descriptor, CHUNK)]
     total = len(chunks[0])
     while chunks[-1]:
         if total > limit:
@@ -203,6 +214,55 @@ def _read_all(descriptor: int, limit: int, path: str, room: int) -> bytes:
 
 def _too_large(path: str, limit: int) -> OSError:
     return OSError(errno.EFBIG, "larger than %d bytes" % limit, path)
+
+
+class RootedHost(LocalHost):
+    """A system that does not run: an image, a chroot, a mounted disk, below a directory of this machine.
+
+    Its links lead nowhere out of it, and no command is run: whose would it be?
+    """
+
+    running = False
+
+    def __init__(self, root: str, watched: Sequence[str] = Host.watched) -> None:
+        super().__init__(watched)
+        self.root = os.path.realpath(root)
+        self._directories: Dict[str, str] = {}  # as asked for -> without links: they are asked for again and again
+
+    def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
+        return super().read_bytes(self._outside(path), limit)
+
+    def lstat(self, path: str) -> FileStatus:
+        return super().lstat(self._outside(path, follow=path.endswith("/")))
+
+    def listdir(self, path: str) -> List[str]:
+        return super().listdir(self._outside(path))
+
+    def readlink(self, path: str) -> str:
+        return super().readlink(self._outside(path, follow=False))
+
+    def resolve(self, path: str) -> str:
+        return walk(path, True, self._link_at, _anywhere)
+
+    def run(self, command: Sequence[str], timeout: float = 10) -> str:
+        raise _os_error(errno.ENOENT, command[0])
+
+    def local_path(self, path: str) -> str:
+        return self._outside(path)
+
+    def _outside(self, path: str, follow: bool = True) -> str:
+        """Return the path on this machine.  Raises OSError where the links of the tree go round in a circle."""
+        directory, _, name = path.rpartition("/")
+        if directory not in self._directories:
+            self._directories[directory] = self.resolve(directory)
+        here = "%s/%s" % (self._directories[directory].rstrip("/"), name)
+        return self.root + (self.resolve(here) if follow or name in (".", "..") else here)
+
+    def _link_at(self, here: str) -> Optional[str]:
+        try:
+            return super().readlink(self.root + here)
+        except OSError:
+            return None
 
 
 class RecordedHost(Host):
@@ -273,29 +333,16 @@ class RecordedHost(Host):
 
     def _find(self, path: str, follow: bool = True) -> str:
         """Return the path without links of what is there, with the last link followed or not.  Raises OSError."""
-        return self._walk(path, follow or path.endswith("/"), strict=True)
-
-    def _walk(self, path: str, follow: bool, strict: bool) -> str:
-        done, followed = "/", 0
-        todo = path.split("/")
-        while todo:
-            name = todo.pop(0)
-            if strict:
-                self._check_directory(done, path)
-            here = _next(done, name)
-            if here not in self.links or not (follow or any(todo)):
-                done = here
-                continue
-            followed += 1
-            if followed > 40:  # as many as the kernel follows
-                raise _os_error(errno.ELOOP, path)
-            done = "/" if self.links[here].startswith("/") else done
-            todo = self.links[here].split("/") + todo
-        if strict and done not in self.names and done not in self.files and done not in self.links:
+        done = self._walk(path, follow or path.endswith("/"), strict=True)
+        if done not in self.names and done not in self.files and done not in self.links:
             raise _os_error(errno.ENOENT, path)
         return done
 
-    def _check_directory(self, here: str, path: str) -> None:
+    def _walk(self, path: str, follow: bool, strict: bool) -> str:
+        enter = functools.partial(self._check_directory, path) if strict else _anywhere
+        return walk(path, follow, self.links.get, enter)
+
+    def _check_directory(self, path: str, here: str) -> None:
         if here not in self.names:
             raise _os_error(errno.ENOTDIR if here in self.files or here in self.links else errno.ENOENT, path)
 
@@ -315,6 +362,34 @@ class RecordedHost(Host):
         with open(copy, "wb") as file:
             file.write(self.read_bytes(path))
         return copy
+
+
+def walk(path: str, follow: bool, link_at: Callable[[str], Optional[str]], enter: Callable[[str], None]) -> str:
+    """Return where a path leads within a tree of its own, in which "/" is the tree's top, and ".." never leaves it.
+
+    `link_at` returns the target of a path that is a symbolic link; `follow` says whether the last one is followed.
+    `enter` is called with each directory on the way, and may raise.  Raises OSError where links go round in a circle.
+    """
+    done, followed = "/", 0
+    todo = path.split("/")
+    while todo:
+        name = todo.pop(0)
+        enter(done)
+        here = _next(done, name)
+        target = link_at(here) if here != done and (follow or any(todo)) else None
+        if target is None:
+            done = here
+            continue
+        followed += 1
+        if followed > 40:  # as many as the kernel follows
+            raise _os_error(errno.ELOOP, path)
+        done = "/" if target.startswith("/") else done
+        todo = target.split("/") + todo
+    return done
+
+
+def _anywhere(here: str) -> None:
+    """Enter a directory, whether it is there or not."""
 
 
 def _next(here: str, name: str) -> str:

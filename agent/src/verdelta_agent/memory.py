@@ -83,17 +83,23 @@ class Witness(Host):
         self.watched = host.watched
         self.running = host.running
         self.questions: List[Question] = []
-        self._hash = hashlib.sha256()
+        self._answers = _Answers()
 
     def ask(self, method: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
         """Return or raise what the host answers."""
         plain = len(arguments) == 1 and not named and isinstance(arguments[0], str)
         self.questions.append("%s %s" % (method, arguments[0]) if plain else [method, list(arguments), dict(named)])
-        return _answer(self.host, method, arguments, named, self._hash)
+        try:
+            answer = getattr(self.host, method)(*arguments, **named)
+        except OSError as error:
+            self._answers.refuse(error)
+            raise
+        self._answers.add(method, answer)
+        return answer
 
     def answers(self) -> str:
         """Return the digest over all the answers so far."""
-        return self._hash.hexdigest()
+        return self._answers.digest()
 
 
 def _question(method: str) -> Any:
@@ -109,45 +115,57 @@ for _method in QUESTIONS:
 
 def _ask_again(host: Host, questions: Sequence[Question]) -> str:
     """Return the digest over the answers that the same questions get now."""
-    hashed = hashlib.sha256()
+    answers = _Answers()
+    doors = {method: getattr(host, method) for method in QUESTIONS}
     for question in questions:
         try:
             if isinstance(question, str):
                 method, _, path = question.partition(" ")
-                _answer(host, method, (path,), {}, hashed)
+                answers.add(method, doors[method](path))
             else:
-                _answer(host, question[0], question[1], question[2], hashed)
-        except OSError:
-            pass  # an answer, too, and hashed as one
-    return hashed.hexdigest()
+                method, arguments, named = question
+                answers.add(method, doors[method](*arguments, **named))
+        except OSError as error:
+            answers.refuse(error)
+    return answers.digest()
 
 
-def _answer(host: Host, method: str, arguments: Sequence[Any], named: Mapping[str, Any], hashed: Any) -> Any:
-    """Return or raise the answer to a question, and hash it with its type and length: it runs into no other."""
-    try:
-        answer = getattr(host, method)(*arguments, **named)
-        if method == "local_path":  # what is there counts, and is hashed before the collector opens it
-            hashed.update(_content_digest(answer))
-            return answer
-    except OSError as error:
-        hashed.update(("error %r %r;" % (error.errno, error.strerror or str(error))).encode("utf-8", "replace"))
-        raise
-    if isinstance(answer, bytes):
-        hashed.update(b"%d:" % len(answer))
-        hashed.update(answer)
-    else:
-        plain = tuple(answer) if isinstance(answer, tuple) else answer
-        hashed.update(("%r;" % (plain,)).encode("utf-8", "backslashreplace"))
-    return answer
+class _Answers:
+    """A digest over answers, each of which is known by its form and length, so that none runs into another."""
+
+    def __init__(self) -> None:
+        self._contents = hashlib.sha256()
+        self._listed: List[str] = []
+
+    def add(self, method: str, answer: Any) -> None:
+        """Take in what the host answered."""
+        if method == "read_bytes":
+            self._contents.update(answer)
+            self._listed.append("%d" % len(answer))
+        elif method == "lstat":
+            self._listed.append("%s %o %d %d %d" % answer)
+        elif method == "local_path":  # what is there counts; it is hashed before the collector opens it
+            self._listed.append(_content_digest(answer))
+        else:
+            self._listed.append(repr(answer))
+
+    def refuse(self, error: OSError) -> None:
+        """Take in that it answered with an error."""
+        self._listed.append("error %r %r" % (error.errno, error.strerror or str(error)))
+
+    def digest(self) -> str:
+        """Return the digest over all of them."""
+        listed = "\n".join(self._listed).encode("utf-8", "backslashreplace")  # a line each: repr() has no line ends
+        return hashlib.sha256(self._contents.digest() + listed).hexdigest()
 
 
-def _content_digest(path: str) -> bytes:
+def _content_digest(path: str) -> str:
     hashed = hashlib.sha256()
     with open(path, "rb") as file:
         while True:
             chunk = file.read(16 * CHUNK)
             if not chunk:
-                return hashed.digest()
+                return hashed.hexdigest()
             hashed.update(chunk)
 
 

@@ -194,3 +194,33 @@ def _section_document(section: Section, digest: str) -> Dict[str, Any]:
     if section.error is not None:
         shown["error"] = section.error
     return shown
+
+
+class SchemaError(ValueError):
+    """This is not the document of a snapshot."""
+
+
+def from_document(text: bytes) -> Snapshot:
+    """Return the snapshot whose document, as JSON, this is.  Raises SchemaError."""
+    try:
+        found = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SchemaError("this is not JSON: %s" % error) from error
+    if not isinstance(found, dict) or not isinstance(found.get("sections"), dict):
+        raise SchemaError("this is not a snapshot")
+    if found.get("schema") != SCHEMA:
+        raise SchemaError("a snapshot of schema %r; this agent knows %d" % (found.get("schema"), SCHEMA))
+    sections = {name: _section_of(name, section) for name, section in found["sections"].items()}
+    return Snapshot(str(found.get("host_id")), str(found.get("taken_at")), str(found.get("agent")), sections)
+
+
+def _section_of(name: str, found: Any) -> Section:
+    try:
+        section = Section(found["status"], found["rows"], found.get("volatile", {}), found.get("error"))
+        check_rows(section.rows)
+        check_rows(section.volatile)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise SchemaError("section %s is none: %s" % (name, error)) from error
+    if section.status not in STATUSES:
+        raise SchemaError("section %s has the status %r" % (name, section.status))
+    return section
