@@ -15,11 +15,12 @@ demo: $(READY) ## the main job on this very machine; ONCE=1 ends after the repor
 test: $(READY) packages ## every test; as root with real hosts, otherwise without them (and it says so)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGUMENTS)
 
-check: $(READY) ## formatting, linting, types, and the floors of the architecture
+check: $(READY) ## formatting, linting, types, the floors of the architecture, and pages that are generated
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/write-section-reference --check
 
 soak: $(READY) packages ## the long tests
 	$(BIN)/python -m pytest -m soak
