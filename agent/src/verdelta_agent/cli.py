@@ -149,6 +149,16 @@ def _parser() -> argparse.ArgumentParser:
 
     command("report", run_report, "audit this host and report to the controller, digests first")
 
+    stay = command(
+        "run", run_resident, "stay, and report at the pace that the controller sets (the timer needs no such)"
+    )
+    stay.add_argument(
+        "--splay", type=_seconds, default=300.0, help="seconds at most before the first report (%(default)g)"
+    )
+
+    status = command("status", run_status, "show how this host stands with its controller, and what waits in the spool")
+    status.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
     compiler = command(
         "compile", run_compile, "put byte code for this Python into the one-file agent: audits cost less"
     )
@@ -326,9 +336,56 @@ def run_report(options: argparse.Namespace) -> None:
     """Audit this host and report."""
     from .report import report
 
-    reported = report(options.state, _this_host(options.state), SECTIONS)
+    _print(_as_line(report(options.state, _this_host(options.state), SECTIONS)))
+
+
+def _as_line(reported: Any) -> str:
     sent = "%d sections sent" % len(reported.sent) if reported.sent else "nothing changed"
-    _print("reported %s: %s\n" % (reported.root[:12], sent))
+    return "reported %s: %s\n" % (reported.root[:12], sent)
+
+
+def run_resident(options: argparse.Namespace) -> None:
+    """Report again and again."""
+    from . import identity
+    from .resident import stay
+
+    identity.load_identity(options.state)  # who cannot report at all is told so at once
+    stay(lambda: _next_poll(options), options.splay)
+
+
+def _next_poll(options: argparse.Namespace) -> Optional[int]:
+    """Report, and say in how many seconds the controller wants the next one; None where it was not reached."""
+    from .report import report
+
+    try:
+        reported = report(options.state, _this_host(options.state), SECTIONS)
+        _print(_as_line(reported))
+        return reported.next_poll
+    except Exception as error:
+        if _status(error) is None:
+            raise
+        _complain(str(error))
+        return None
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 86400:
+        raise argparse.ArgumentTypeError("expected seconds from 0 to 86400, not %s" % text)
+    return value
+
+
+def run_status(options: argparse.Namespace) -> None:
+    """Print how this host stands with its controller."""
+    from .standing import as_lines, standing
+
+    found = standing(options.state)
+    if options.output == "json":
+        import json
+
+        _print(json.dumps(found, indent=1) + "\n")
+    else:
+        _print("\n".join(as_lines(found)) + "\n")
 
 
 def _this_host(directory: str) -> Any:

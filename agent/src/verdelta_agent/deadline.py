@@ -36,6 +36,7 @@ class _Worker:
         self.given, self.done = _thread.allocate_lock(), _thread.allocate_lock()
         self.given.acquire()
         self.done.acquire()
+        self.at_work, self.guard = False, _thread.allocate_lock()
         before = _thread.stack_size(STACK)
         self.identity = _thread.start_new_thread(self._run, ())
         _thread.stack_size(before)
@@ -59,16 +60,17 @@ class _Worker:
         return result
 
     def _run(self) -> None:
-        try:
-            while self.given.acquire() and self.work is not None:
-                try:
-                    self.outcome = (self.work(), None)
-                except BaseException as error:  # noqa: BLE001 - it is raised where the work was wanted
-                    self.outcome = (None, error)
-                self.work = None
-                self.done.release()
-        except DeadlineExceeded:  # told to end just as the work did: nobody waits for it any more
-            pass
+        while self.given.acquire() and self.work is not None:
+            try:
+                self.at_work = True
+                self.outcome = (self.work(), None)
+                with self.guard:  # nobody tells it to end after this, and who did so before is heard in here
+                    self.at_work = False
+            except BaseException as error:  # noqa: BLE001 - it is raised where the work was wanted
+                self.at_work = False
+                self.outcome = (None, error)
+            self.work = None
+            self.done.release()
 
     def _stop(self) -> None:
         """Have Python raise DeadlineExceeded in the thread, as soon as it runs any of ours."""
@@ -77,7 +79,9 @@ class _Worker:
         except ImportError:  # left out of this Python: the work goes on beside the rest
             return
         number = ctypes.c_ulong if sys.version_info >= (3, 7) else ctypes.c_long
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(number(self.identity), ctypes.py_object(DeadlineExceeded))
+        with self.guard:
+            if self.at_work:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(number(self.identity), ctypes.py_object(DeadlineExceeded))
 
 
 _idle: List[_Worker] = []

@@ -9,6 +9,7 @@ from typing import Callable, NamedTuple, Optional
 
 from . import identity as state
 from . import kept
+from .spool import Spool
 from .wire import ENROL, Token
 
 Send = Callable[[bytes], str]  # an envelope -> the digest of the message accepted, "" where that is not known yet
@@ -61,7 +62,8 @@ def _key_for(directory: str, token: Token, replace: bool) -> state.Key:
         _drop(directory, "key", "key.pub", "history.json", "identity.json")  # the identity last: until then, this again
     invitation = "%s.%s.%d" % (token.audience, token.host_id, token.epoch)
     if kept.load_invitation(directory) != invitation:
-        _drop(directory, "key", "key.pub", "history.json")
+        _drop(directory, "key", "key.pub", "history.json", "told.json")
+        Spool(directory).clear()
         kept.save_invitation(directory, invitation)
     return state.load_key(directory) if _is_there(directory, "key") else state.create_key(directory)
 

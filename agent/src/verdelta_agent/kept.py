@@ -41,6 +41,21 @@ def _are_rows(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(row, dict) for row in value.values())
 
 
+def save_told(directory: str, digests: Dict[str, str]) -> None:
+    """Keep the digests of the sections that the controller was told last, or will be by what waits in the spool."""
+    if load_told(directory) != digests:
+        _replace(os.path.join(directory, "told.json"), json.dumps(digests, indent=1).encode("ascii") + b"\n")
+
+
+def load_told(directory: str) -> Dict[str, str]:
+    """Return what `save_told` kept, or nothing: then all rows are sent."""
+    try:
+        found = json.loads((_read(os.path.join(directory, "told.json"), LIMIT) or b"{}").decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {name: str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
+
+
 def save_memory(directory: str, memory: Memory, host: Host) -> None:
     """Keep what was read for each section, where that is anything new."""
     if memory.changed:

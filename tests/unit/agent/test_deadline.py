@@ -35,7 +35,7 @@ def reading_a_pipe() -> None:
 
 
 def waiting_for_a_child() -> None:
-    subprocess.run(["sleep", "3600"], check=False)
+    subprocess.run(["sleep", "20"], check=False)
 
 
 def in_a_long_query() -> None:

@@ -42,7 +42,7 @@ def collect(host: Host) -> Section:
         return absent()
     architecture, error = None, None
     try:
-        architecture = host.read_or_none(ARCHITECTURE) or host.run(["uname", "-m"]).strip()
+        architecture = host.read_or_none(ARCHITECTURE) or host.run(["uname", "-m"], timeout=2).strip()
     except OSError as refused:
         error = "architecture: %s" % refused
     machine: Row = {
