@@ -1,20 +1,19 @@
 """How snapshots and deltas are shown: as tables for people, as one JSON document for programs."""
 
-import json
 import re
 from itertools import groupby
 from typing import Any, Callable, Dict, Iterator
 
 from .delta import ADDED, CHANGED, REMOVED, Change, Delta
-from .model import FAILED, OK, Rows, Section, Snapshot
+from .model import FAILED, OK, Rows, Section, Snapshot, compact_encoder
 
-_encode = json.JSONEncoder(sort_keys=True).encode
+_encode = compact_encoder(", ", ": ")
 
 
 def as_json(document: Dict[str, Any]) -> str:
     """Return a snapshot's document (see model.document) as JSON, a line for each row: `diff` compares two of them."""
     sections = document["sections"]
-    shown = {name: _encode(value) for name, value in document.items()}
+    shown = {name: _encode(value) for name, value in document.items() if name != "sections"}
     shown["sections"] = _lines({name: _section_as_json(sections[name]) for name in sections}, " ")
     return _lines(shown, "") + "\n"
 
@@ -57,7 +56,7 @@ def _section_as_table(name: str, section: Section) -> Iterator[str]:
 def delta_as_json(delta: Delta) -> str:
     """Return a delta as one JSON document, a line for each change."""
     changes = [_encode(dict(change._asdict(), op=change.op)) for change in delta.changes]
-    shown = {name: _encode(value) for name, value in delta._asdict().items()}
+    shown = {name: _encode(value) for name, value in delta._asdict().items() if name != "changes"}
     shown["changes"] = "[\n  %s\n ]" % ",\n  ".join(changes) if changes else "[]"
     return _lines(shown, "") + "\n"
 

@@ -37,7 +37,7 @@ def collect(host: Host) -> Section:
     try:
         return Section(OK, rows(read_packages(host.local_path(path), headers)), {})
     except Unsupported:
-        return Section(OK, rows(parse(host.run(COMMAND, timeout=30))), {})
+        return Section(OK, rows(parse(host.run(COMMAND, timeout=15))), {})
 
 
 def _database(host: Host) -> Optional[Tuple[str, Headers]]:
