@@ -26,6 +26,7 @@ soak: $(READY) packages ## the long tests
 	$(BIN)/python -m pytest -m soak
 
 bench: $(READY) packages ## the figures that the README quotes
+	scripts/install-benchmark-peers
 	$(BIN)/python -m benchmarks
 
 pyz: $(READY) ## the agent as one file, the same bytes each time: dist/verdelta-agent.pyz
@@ -36,7 +37,7 @@ format: $(READY) ## put the sources into shape
 	$(BIN)/ruff check --fix $(SOURCES)
 
 clean: ## remove what was built
-	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # Debian packages that tests use; only root can install them, and tests that miss one say so.
 .PHONY: packages
