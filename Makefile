@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SOURCES := agent controller inventory tests scripts benchmarks
 
-.PHONY: help demo test check soak bench pyz format clean
+.PHONY: help demo test check soak bench pyz packages format clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 /' | column -t -l 3
@@ -12,7 +12,7 @@ help: ## show this list
 demo: $(READY) ## the main job on this very machine; ONCE=1 ends after the report
 	@$(BIN)/verdelta demo $(if $(ONCE),--once)
 
-test: $(READY) packages ## every test; as root with real hosts, otherwise without them (and it says so)
+test: $(READY) debian-packages ## every test; as root with real hosts, otherwise without them (and it says so)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGUMENTS)
 
 check: $(READY) ## formatting, linting, types, the floors of the architecture, and pages that are generated
@@ -22,15 +22,18 @@ check: $(READY) ## formatting, linting, types, the floors of the architecture, a
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/write-section-reference --check
 
-soak: $(READY) packages ## the long tests
+soak: $(READY) debian-packages ## the long tests
 	$(BIN)/python -m pytest -m soak
 
-bench: $(READY) packages ## the figures that the README quotes
+bench: $(READY) debian-packages ## the figures that the README quotes
 	scripts/install-benchmark-peers
 	$(BIN)/python -m benchmarks
 
 pyz: $(READY) ## the agent as one file, the same bytes each time: dist/verdelta-agent.pyz
 	$(BIN)/python -m verdelta_controller.fleet.agent_archive dist/verdelta-agent.pyz
+
+packages: $(READY) ## the agent as .deb and .rpm, in dist
+	$(BIN)/python -m agent.packaging.build dist
 
 format: $(READY) ## put the sources into shape
 	$(BIN)/ruff format $(SOURCES)
@@ -40,8 +43,8 @@ clean: ## remove what was built
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # Debian packages that tests use; only root can install them, and tests that miss one say so.
-.PHONY: packages
-packages:
+.PHONY: debian-packages
+debian-packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then scripts/install-debian-packages; fi
 
 $(READY): pyproject.toml agent/pyproject.toml controller/pyproject.toml requirements.lock

@@ -36,7 +36,7 @@ class UsageError(Exception):
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return options.run(options) or 0
     except BrokenPipeError:
@@ -99,12 +99,13 @@ def _columns() -> int:
         return 80
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("verdelta-agent", description=__doc__, epilog=EPILOG, formatter_class=_Help)
-    parser.add_argument("--version", action="version", version="verdelta-agent %s" % __version__)
-    parser.add_argument("--state", default=default_state(), help="state directory (default: %(default)s)")
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    whole = argparse.ArgumentParser("verdelta-agent", description=__doc__, epilog=EPILOG, formatter_class=_Help)
+    whole.add_argument("--version", action="version", version="verdelta-agent %s" % __version__)
+    whole.add_argument("--state", default=default_state(), help="state directory (default: %(default)s)")
     # With the name given, argparse need not format a usage line to find it, for which it imports half a library.
-    commands = parser.add_subparsers(dest="command", metavar="command", prog="verdelta-agent")
+    commands = whole.add_subparsers(dest="command", metavar="command", prog="verdelta-agent")
     commands.required = True
 
     def command(name: str, run: Callable[[argparse.Namespace], Optional[int]], help: str) -> argparse.ArgumentParser:
@@ -149,9 +150,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command("report", run_report, "audit this host and report to the controller, digests first")
 
-    stay = command(
-        "run", run_resident, "stay, and report at the pace that the controller sets (the timer needs no such)"
-    )
+    stay = command("run", run_resident, "stay, and report at the pace that the controller sets; the timer does without")
     stay.add_argument(
         "--splay", type=_seconds, default=300.0, help="seconds at most before the first report (%(default)g)"
     )
@@ -163,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
         "compile", run_compile, "put byte code for this Python into the one-file agent: audits cost less"
     )
     compiler.add_argument("archive", metavar="FILE", help="the verdelta-agent.pyz")
-    return parser
+    return whole
 
 
 def run_compile(options: argparse.Namespace) -> None:

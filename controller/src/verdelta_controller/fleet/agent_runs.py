@@ -1,6 +1,7 @@
 """Running the agent on a host: installed there, or pushed for one run and gone again."""
 
 import shlex
+from importlib import resources
 
 from verdelta_agent import wire
 
@@ -14,43 +15,6 @@ PROGRAM = "/usr/local/lib/verdelta-agent/verdelta-agent.pyz"
 STATE = "/var/lib/verdelta-agent"
 UNITS = "/etc/systemd/system"
 AUDIT_TIMEOUT = 120.0
-
-# Nothing here that gives the agent a view of its own on the file system (ProtectSystem and its like do): it has to see
-# the mounts and files that everybody on the host sees.
-SERVICE = f"""[Unit]
-Description=Verdelta agent: audit this host and report
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=oneshot
-ExecStart=/usr/bin/python3 -ISE {PROGRAM} report
-Nice=10
-IOSchedulingClass=idle
-MemoryMax=256M
-UMask=0077
-NoNewPrivileges=yes
-CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-"""
-
-TIMER = """[Unit]
-Description=Verdelta agent: nightly audit
-
-[Timer]
-OnCalendar=*-*-* 02:00:00
-RandomizedDelaySec=2h
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-"""
 
 
 class AuditFailed(HostFailed):
@@ -117,11 +81,17 @@ def bootstrap(channel: Channel, host: Host, token: str, url: str, ca: str) -> by
     if done.status != 0:
         raise BootstrapFailed(f"{host.name}: the agent did not enrol: {_said(done)}")
     if url:
-        _put(channel, host, f"{UNITS}/verdelta-agent.service", SERVICE.encode(), "644")
-        _put(channel, host, f"{UNITS}/verdelta-agent.timer", TIMER.encode(), "644")
+        for unit in ("verdelta-agent.service", "verdelta-agent.timer"):
+            _put(channel, host, f"{UNITS}/{unit}", _unit(unit), "644")
         _run(channel, host, ["systemctl", "daemon-reload"])
         _run(channel, host, ["systemctl", "enable", "--now", "--quiet", "verdelta-agent.timer"])
     return done.output.strip()
+
+
+def _unit(name: str) -> bytes:
+    """Return a unit file of the agent's, for the one-file agent."""
+    text = (resources.files("verdelta_agent") / "units" / name).read_text(encoding="utf-8")
+    return text.replace("@COMMAND@", f"/usr/bin/python3 -ISE {PROGRAM}").encode()
 
 
 def _put(channel: Channel, host: Host, path: str, content: bytes, mode: str) -> None:

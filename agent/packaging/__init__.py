@@ -1,0 +1,1 @@
+"""The packages of the agent for Debian and the rpm family."""
