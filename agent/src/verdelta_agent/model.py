@@ -39,6 +39,11 @@ SECTION_NAMES = (
     "system.sockets",
     "system.users",
     "system.groups",
+    "system.sudoers",
+    "system.authorized_keys",
+    "system.sshd",
+    "system.limits",
+    "system.cron",
     "system.units",
     "system.files",
 )

@@ -47,6 +47,11 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("system.sockets", ("/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6"), live=True),
     Entry("system.users", ("/etc/passwd",)),
     Entry("system.groups", ("/etc/group",)),
+    Entry("system.sudoers", ("/etc/sudoers", "/etc/doas.conf", "/etc/doas.d")),
+    Entry("system.authorized_keys", ("/etc/passwd",)),
+    Entry("system.sshd", ("/etc/ssh/sshd_config", "/usr/etc/ssh/sshd_config")),
+    Entry("system.limits"),
+    Entry("system.cron"),
     Entry("system.units"),
     Entry("system.files"),
 )

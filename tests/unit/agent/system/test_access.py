@@ -1,0 +1,157 @@
+"""Who may log in, and what they may do then: sudo's rules, sshd's settings, keys, limits."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verdelta_agent.collectors.system import authorized_keys, cron, limits, sshd, sudoers
+from verdelta_agent.host import RecordedHost
+from verdelta_agent.model import ABSENT, Section, canonical
+
+
+def section(collector: Any, files: dict[str, Any], **more: Any) -> Section:
+    return collector.collect(RecordedHost({"files": files, **more}))
+
+
+def rules(text: str) -> dict[str, Any]:
+    return section(sudoers, {"/etc/sudoers": text}).rows
+
+
+# -- sudo
+
+
+def test_one_changed_rule_is_one_changed_row() -> None:
+    before = rules("root ALL=(ALL) ALL\n%ops ALL=(root) /usr/bin/less\nbob ALL=ALL\n")
+    after = rules("root ALL=(ALL) ALL\n%ops ALL=(root) NOPASSWD: ALL\nbob ALL=ALL\n")
+    assert set(before) == set(after)
+    assert [key for key in before if before[key] != after[key]] == ["/etc/sudoers: %ops"]
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "row"),
+    [
+        ("alice ALL = (root:adm)  NOPASSWD : ALL", "alice", {"rule": "ALL=(root:adm) NOPASSWD : ALL"}),
+        ("alice,bob\t,%ops ALL=ALL", "alice,bob,%ops", {"rule": "ALL=ALL"}),
+        ('"domain users" ALL=ALL', '"domain users"', {"rule": "ALL=ALL"}),
+        ("domain\\ users ALL=ALL", "domain\\ users", {"rule": "ALL=ALL"}),
+        ("#1001 ALL=ALL # by number", "#1001", {"rule": "ALL=ALL"}),
+        ("User_Alias A=x,y", "User_Alias A", {"value": "x, y"}),
+        ('Defaults>root env_keep+="A,B C"', "Defaults>root env_keep", {"value": 'env_keep+="A,B C"'}),
+    ],
+)
+def test_lines_of_sudoers_are_read_as_sudo_does(line: str, key: str, row: dict[str, str]) -> None:
+    found = {name.partition(": ")[2]: row for name, row in rules(line).items()}
+    assert found == {key: row}
+
+
+def test_a_line_goes_on_behind_a_backslash_and_files_that_include_each_other_end() -> None:
+    assert rules("alice ALL=\\\n  /bin/a, \\\n /bin/b\n") == {"/etc/sudoers: alice": {"rule": "ALL=/bin/a, /bin/b"}}
+    found = section(sudoers, {"/etc/sudoers": "root ALL=ALL\n@include /etc/sudoers\n"})
+    assert found.error == "partial: not read: /etc/sudoers (files include each other)"
+
+
+def test_what_editors_and_packages_leave_behind_is_passed_over_as_sudo_does() -> None:
+    files = {f"/etc/sudoers.d/{name}": "eve ALL=ALL\n" for name in ("a.bak", "b~", "c.dpkg-new")}
+    assert section(sudoers, {"/etc/sudoers": "@includedir sudoers.d\n", **files}).rows == {}
+
+
+# -- sshd
+
+
+def settings(text: str, **files: str) -> dict[str, Any]:
+    below = {f"/etc/ssh/sshd_config.d/{name}.conf": content for name, content in files.items()}
+    rows = section(sshd, {"/etc/ssh/sshd_config": text, **below}).rows
+    return {key: row["value"] for key, row in rows.items()}
+
+
+def test_the_first_value_counts_and_an_included_one_comes_where_it_is_included() -> None:
+    text = "Include sshd_config.d/*.conf\nPermitRootLogin yes\nPermitRootLogin no\n"
+    assert settings(text) == {"permitrootlogin": "yes"}
+    assert settings(text, b="PermitRootLogin forced-commands-only", a="permitrootlogin=no") == {"permitrootlogin": "no"}
+
+
+def test_a_match_of_an_included_file_ends_with_the_file() -> None:
+    text = "Include sshd_config.d/*.conf\nPort 2222\nMatch all\nPort 1\n"
+    assert settings(text, a="Match User x\nX11Forwarding no") == {
+        "port": "2222",
+        "match User x: x11forwarding": "no",
+        "match all: port": "1",
+    }
+
+
+def test_files_that_include_each_other_end() -> None:
+    found = section(sshd, {"/etc/ssh/sshd_config": "Include /etc/ssh/sshd_config\nPort 1\n"})
+    assert found.rows["port"] == {"value": "1"}
+    assert "not understood" in (found.error or "")
+
+
+# -- keys
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1fYhCVTUA7GMFcSPAWWTVr2Sx7NzWmgTXrkL0fXeMI"
+
+
+def keys(passwd: str, files: dict[str, Any]) -> Section:
+    return section(authorized_keys, {"/etc/passwd": passwd, **files})
+
+
+def test_a_file_of_keys_is_read_once_though_several_accounts_share_the_home() -> None:
+    passwd = "a:x:1:1::/home/a:/bin/sh\nb:x:2:2::/home/a:/bin/sh\n"
+    assert [key.split()[0] for key in keys(passwd, {"/home/a/.ssh/authorized_keys": KEY}).rows] == ["a"]
+
+
+def test_no_authorized_keys_file_means_none() -> None:
+    files = {"/etc/ssh/sshd_config": "AuthorizedKeysFile none\n", "/home/a/.ssh/authorized_keys": KEY}
+    assert keys("a:x:1:1::/home/a:/bin/sh\n", files).rows == {}
+
+
+def test_a_home_on_another_machine_is_not_touched() -> None:
+    class Dead(RecordedHost):
+        def read_bytes(self, path: str, limit: int = 0) -> bytes:
+            assert not path.startswith("/home"), "the server does not answer"
+            return super().read_bytes(path, limit or 1 << 20)
+
+    mounts = "1 1 0:1 / / rw - ext4 /dev/sda rw\n2 1 0:2 / /home rw - fuse.sshfs x:/ rw\n"
+    files = {"/etc/passwd": "a:x:1:1::/home/a:/bin/sh\n", "/proc/self/mountinfo": mounts}
+    found = authorized_keys.collect(Dead({"files": files}))
+    assert "/home/a/.ssh/authorized_keys (on fuse.sshfs)" in (found.error or "")
+
+
+# -- cron, limits
+
+
+def test_another_schedule_of_a_job_is_a_changed_row_and_no_secret_is_shown() -> None:
+    before = section(cron, {"/etc/crontab": "TOKEN=s3cret\n0 1 * * * root backup\n"}).rows
+    after = section(cron, {"/etc/crontab": "TOKEN=other\n0 2 * * * root backup\n"}).rows
+    assert set(before) == set(after)
+    assert [key for key in before if before[key] != after[key]] == ["/etc/crontab: backup"]
+    assert b"s3cret" not in canonical(before)
+
+
+def test_without_such_files_a_section_is_absent() -> None:
+    for module in (cron, limits, sudoers, sshd, authorized_keys):
+        assert section(module, {}).status == ABSENT
+
+
+LINES = st.lists(st.text(alphabet='aD=,:@#%!\\" ()*/\t', max_size=20), max_size=8).map("\n".join)
+
+
+@given(LINES)
+def test_whatever_stands_in_such_a_file_it_is_read_to_its_end(text: str) -> None:
+    for module, path in (
+        (sudoers, "/etc/sudoers"),
+        (sshd, "/etc/ssh/sshd_config"),
+        (cron, "/etc/crontab"),
+        (limits, "/etc/security/limits.conf"),
+        (authorized_keys, "/root/.ssh/authorized_keys"),
+    ):
+        found = section(module, {path: text, "/etc/passwd": "root:x:0:0::/root:/bin/sh\n"})
+        assert found.status == "ok"
+        assert canonical(found.rows)
+
+
+@pytest.mark.parametrize("hostile", ['"' * 50000, "a" + "," * 50000, "\\\n" * 50000, "a " * 50000, "=" * 50000])
+def test_a_hostile_line_costs_no_more_than_its_length(hostile: str) -> None:
+    for module, path in ((sudoers, "/etc/sudoers"), (sshd, "/etc/ssh/sshd_config"), (cron, "/etc/crontab")):
+        assert section(module, {path: hostile}).status == "ok"
