@@ -24,6 +24,7 @@ SECTION_NAMES = (
     "hardware.memory",
     "hardware.numa",
     "hardware.block",
+    "hardware.filesystems",
     "hardware.network",
     "hardware.pci",
     "hardware.smbios",

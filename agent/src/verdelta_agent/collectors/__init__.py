@@ -33,6 +33,7 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("hardware.memory", live=True),
     Entry("hardware.numa", ("/sys/devices/system/node",), live=True),
     Entry("hardware.block", ("/sys/class/block",), live=True),
+    Entry("hardware.filesystems", ("/sys/class/block",), live=True),
     Entry("hardware.network", ("/sys/class/net",), live=True),
     Entry("hardware.pci", ("/sys/bus/pci",), live=True),
     Entry("hardware.smbios", ("/sys/firmware/dmi/tables", "/sys/class/dmi/id"), live=True),
