@@ -36,6 +36,7 @@ SECTION_NAMES = (
     "system.modules",
     "system.sysctl",
     "system.mounts",
+    "system.fstab",
     "system.sockets",
     "system.users",
     "system.groups",
