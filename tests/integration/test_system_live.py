@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from verdelta_agent.collectors.system import (
+    fstab,
     groups,
     kernel,
     modules,
@@ -29,7 +30,9 @@ from verdelta_agent.gather import collect
 from verdelta_agent.host import LocalHost
 from verdelta_agent.model import Collector, Section, rows_digest
 
-SYSTEM = [module.COLLECTOR for module in (operating_system, kernel, modules, sysctl, mounts, sockets, users, groups)]
+SYSTEM = [
+    module.COLLECTOR for module in (operating_system, kernel, modules, sysctl, mounts, fstab, sockets, users, groups)
+]
 AGENT = Path(kernel.__file__).parents[3]
 Seen = TypeVar("Seen")
 
@@ -247,14 +250,15 @@ def left_out_of_mounts(mount: dict[str, Any], automounted: tuple[str, ...]) -> b
 def same_as_findmnt(rows: dict[str, Any], told: list[dict[str, Any]]) -> None:
     automounted = tuple(mount["target"] for mount in told if mount["fstype"] == "autofs")
     expected = {mount["target"]: mount for mount in told if not left_out_of_mounts(mount, automounted)}
-    mounted = {point: row for point, row in rows.items() if not point.startswith("fstab:")}
-    assert set(mounted) == set(expected)
-    for point, row in mounted.items():
+    assert set(rows) == set(expected)
+    for point, row in rows.items():
         theirs = expected[point]["options"].split(",")
         assert row["fstype"] == expected[point]["fstype"]
         assert is_read_only(row["options"]) == is_read_only(theirs)
         stable = {option for option in theirs if option.partition("=")[0] not in mounts.LEFT_OUT_OPTIONS}
-        assert set(row["options"]) - stable <= {f"{name}={mounts.HIDDEN}" for name in ("password", "secret")}
+        assert set(row["options"]) - stable <= {
+            f"{name}={mounts.HIDDEN}" for name in ("credentials", "password", "secret")
+        }
 
 
 def test_mounts_are_those_that_findmnt_shows() -> None:
@@ -272,7 +276,7 @@ def test_mounts_with_odd_names_are_those_that_findmnt_shows(tmp_path: Path) -> N
         mount -o remount,bind,ro "$2" && findmnt --json --list && printf '\\0' && cat /proc/self/mountinfo
     """
     told, _, mountinfo = tool("unshare", "-m", "sh", "-c", script, "sh", str(odd), f"{tmp_path}/bound").partition("\0")
-    rows = mounts.parse(mountinfo, {})
+    rows = mounts.parse(mountinfo)
     same_as_findmnt(rows, json.loads(told)["filesystems"])
     assert (rows[str(odd)]["source"], rows[str(odd)]["options"][0]) == ("a name", "noexec")
     assert (rows[f"{tmp_path}/bound"]["root"], "ro" in rows[f"{tmp_path}/bound"]["options"]) == ("/sub", True)
@@ -291,10 +295,10 @@ def test_fstab_says_what_findmnt_reads_in_it(tmp_path: Path) -> None:
     (tmp_path / "fstab").write_text(FSTAB)
     columns = "TARGET,SOURCE,FSTYPE,OPTIONS,PASSNO"
     told = tool("findmnt", "--json", "--list", "--tab-file", str(tmp_path / "fstab"), "--output", columns)
-    rows, malformed = mounts.parse_fstab(FSTAB)
+    rows, malformed = fstab.parse_fstab(FSTAB)
     assert malformed == []
     assert {key: (row["source"], row["fstype"], row["options"], row["check_order"]) for key, row in rows.items()} == {
-        f"fstab:{entry['target']}": (
+        entry["target"]: (
             entry["source"],
             entry["fstype"],
             sorted((entry["options"] or "defaults").split(",")),

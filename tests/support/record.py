@@ -7,6 +7,7 @@ python -m tests.support.record --renew FILE …                             coll
 import argparse
 import errno
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ class RecordingHost(Host):
         self.status: dict[str, dict[str, int]] = {}
         self.directories: set[str] = set()
         self.commands: dict[str, str] = {}
+        self.devices: dict[str, dict[str, str]] = {}
 
     def recording(self) -> dict[str, Any]:
         """Return what RecordedHost takes, in a steady order and without empty parts."""
@@ -50,6 +52,7 @@ class RecordingHost(Host):
             "directories": sorted(self.directories - parents),
             "status": dict(sorted(self.status.items())),
             "commands": dict(sorted(self.commands.items())),
+            "devices": dict(sorted(self.devices.items())),
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -62,6 +65,18 @@ class RecordingHost(Host):
                 self._refused(real, error)
             raise
         self.files[real] = _content(data)
+        return data
+
+    def read_device(self, path: str, offset: int, size: int) -> bytes:
+        try:
+            data = self.inner.read_device(path, offset, size)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                self.devices[path] = {"error": errno.errorcode[error.errno or errno.EIO]}
+            raise
+        pieces = self.devices.setdefault(path, {})
+        for match in re.finditer(rb"(?:(?!\0{16}).)+", data, re.DOTALL):  # without the zeros, which are most of it
+            pieces[str(offset + match.start())] = match.group().hex()
         return data
 
     def lstat(self, path: str) -> FileStatus:

@@ -59,6 +59,10 @@ class Host:
         """Return the content of a regular file of at most `limit` bytes."""
         raise NotImplementedError
 
+    def read_device(self, path: str, offset: int, size: int) -> bytes:
+        """Return so many bytes of a block device from an offset on; fewer where it ends before."""
+        raise NotImplementedError
+
     def lstat(self, path: str) -> FileStatus:
         """Return the status of a path itself, not of what it links to."""
         raise NotImplementedError
@@ -126,6 +130,16 @@ class LocalHost(Host):
             if status.st_size > limit:
                 raise _too_large(path, limit)
             return _read_all(descriptor, limit, path, status.st_size)
+        finally:
+            os.close(descriptor)
+
+    def read_device(self, path: str, offset: int, size: int) -> bytes:
+        # O_NONBLOCK: a drive without a medium is opened as well, and its tray stays as it is.
+        descriptor = os.open(_native(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            if not stat.S_ISBLK(os.fstat(descriptor).st_mode):
+                raise OSError(errno.ENOTBLK, os.strerror(errno.ENOTBLK), path)
+            return os.pread(descriptor, min(size, CHUNK), offset)
         finally:
             os.close(descriptor)
 
@@ -270,7 +284,8 @@ class RecordedHost(Host):
 
     A file's content is its text, {"hex": bytes} or {"error": "EACCES"}.  "status" gives mode, uid and gid where they
     matter (0644 and root otherwise).  "directories" lists empty ones; the others follow from the paths.  "commands"
-    maps a command, joined by spaces, to what it prints.  "watched" replaces the watched paths.
+    maps a command, joined by spaces, to what it prints.  "watched" replaces the watched paths.  "devices" maps a block
+    device to {offset: hex}: every other byte of it is zero; or to {"error": "EIO"}.
 
     Paths are absolute, and lead where they would on the machine, or to the same error.
     """
@@ -280,6 +295,7 @@ class RecordedHost(Host):
         self.links: Mapping[str, str] = recording.get("links", {})
         self.status: Mapping[str, Mapping[str, int]] = recording.get("status", {})
         self.commands: Mapping[str, str] = recording.get("commands", {})
+        self.devices: Mapping[str, Mapping[str, str]] = recording.get("devices", {})
         self.watched = recording.get("watched", Host.watched)
         self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
@@ -306,6 +322,18 @@ class RecordedHost(Host):
         if len(data) > limit:
             raise _os_error(errno.EFBIG, path)
         return data
+
+    def read_device(self, path: str, offset: int, size: int) -> bytes:
+        pieces = self.devices.get(path)
+        if pieces is None or "error" in pieces:
+            raise _os_error(getattr(errno, pieces["error"]) if pieces else errno.ENOENT, path)
+        data = bytearray(size)
+        for start, digits in pieces.items():
+            piece, at = bytes.fromhex(digits), int(start) - offset
+            first, last = max(at, 0), min(at + len(piece), size)
+            if first < last:
+                data[first:last] = piece[first - at : last - at]
+        return bytes(data)
 
     def lstat(self, path: str) -> FileStatus:
         here = self._find(path, follow=False)

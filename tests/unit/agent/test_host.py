@@ -71,6 +71,24 @@ def test_devices_are_not_read(device: str) -> None:
     assert errno_of(lambda: HERE.read_bytes(device)) in ("EINVAL", "ENXIO")  # the latter: no terminal
 
 
+@pytest.mark.parametrize("name", ["fifo", "socket", "directory", "file", "to-fifo", "nowhere"])
+def test_what_is_no_block_device_is_not_read_as_one(oddities: Path, name: str) -> None:
+    began = time.monotonic()
+    assert errno_of(lambda: HERE.read_device(f"{oddities}/{name}", 0, 512)) in ("ENOTBLK", "ENXIO", "ENOENT")
+    assert errno_of(lambda: HERE.read_device("/dev/zero", 0, 512)) == "ENOTBLK"
+    assert time.monotonic() - began < 5
+
+
+def test_a_recorded_device_is_zero_but_for_what_is_recorded() -> None:
+    devices = {"/dev/sda": {"510": "55aa45464920", "8": "01"}, "/dev/sdb": {"error": "EIO"}}
+    host = RecordedHost({"devices": devices})
+    assert host.read_device("/dev/sda", 0, 512) == bytes(8) + b"\1" + bytes(501) + b"\x55\xaa"
+    assert host.read_device("/dev/sda", 511, 3) == b"\xaaEF"
+    assert host.read_device("/dev/sda", 9, 4) == bytes(4)
+    assert errno_of(lambda: host.read_device("/dev/sdb", 0, 512)) == "EIO"
+    assert errno_of(lambda: host.read_device("/dev/sdc", 0, 512)) == "ENOENT"
+
+
 def test_every_kind_of_file_has_its_name(oddities: Path) -> None:
     names = ("fifo", "socket", "directory", "loop", "file")
     assert [HERE.lstat(f"{oddities}/{name}").kind for name in names] == [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verdelta_agent.collectors.system import mounts
-from verdelta_agent.collectors.system.mounts import parse, parse_fstab, stable_options, unescape, without_password
+from verdelta_agent.collectors.system.mounts import parse, planned, stable_options, unescape, without_password
 from verdelta_agent.gather import collect
 from verdelta_agent.host import Host, RecordedHost
 
@@ -31,8 +31,9 @@ def test_what_comes_and_goes_below_a_path_is_left_out(prefix: str) -> None:
 
 
 def test_what_fstab_names_is_never_left_out_for_its_path() -> None:
-    planned, _ = parse_fstab("/dev/sdb1 /var/lib/docker/volumes ext4\n")
-    assert "/var/lib/docker/volumes" in parse(ROOT + line(2, 1, "/var/lib/docker/volumes"), planned)
+    points = planned("#x /y z\n/dev/sdb1 /var/lib/docker/volumes ext4\nbroken\n")
+    assert points == {"/var/lib/docker/volumes"}
+    assert "/var/lib/docker/volumes" in parse(ROOT + line(2, 1, "/var/lib/docker/volumes"), points)
 
 
 def test_what_an_automounter_mounts_is_left_out_with_all_that_stands_on_it() -> None:
@@ -76,30 +77,18 @@ def test_a_password_in_a_source_is_hidden_and_nothing_else(source: str, shown: s
 
 
 @pytest.mark.parametrize(
-    "option", ["password=s3cret", "pass=s3cret", "passwd=s3cret", "password2=s3cret", "secret=s3cret"]
+    "option",
+    ["password=s3cret", "pass=s3cret", "passwd=s3cret", "password2=s3cret", "secret=s3cret", "credentials=/s3cret"],
 )
 def test_a_password_in_an_option_is_hidden(option: str) -> None:
     mounted = parse(ROOT + line(2, 1, "/srv", options="rw," + option), {})
-    planned, _ = parse_fstab(f"//nas/x /srv cifs user=ada,{option} 0 0")
-    assert "s3cret" not in json.dumps([mounted, planned])
+    assert "s3cret" not in json.dumps(mounted)
 
 
 @given(st.text(alphabet=" \t\n\\#0413ax", max_size=30))
 def test_what_the_kernel_escapes_comes_back(name: str) -> None:
     escaped = "".join(f"\\{ord(c):03o}" if c in " \t\n\\#" else c for c in name)
     assert unescape(escaped) == name
-
-
-def test_fstab_takes_tabs_comments_and_missing_fields() -> None:
-    rows, malformed = parse_fstab("# all\n\n\t/dev/a\t/a\text4\n/dev/b /b xfs ro,noexec 1 2\n  # end")
-    assert rows["fstab:/a"] == {"source": "/dev/a", "fstype": "ext4", "options": ["defaults"], "check_order": 0}
-    assert rows["fstab:/b"] == {"source": "/dev/b", "fstype": "xfs", "options": ["noexec", "ro"], "check_order": 2}
-    assert malformed == []
-
-
-def test_lines_of_fstab_that_say_nothing_are_counted_and_the_others_stand() -> None:
-    rows, malformed = parse_fstab("garbage\n/dev/a /a ext4 defaults 0 soon\n/dev/b /b ext4\n/dev/c /c ext4 ro 0 ²\n")
-    assert (list(rows), malformed) == (["fstab:/b"], [1, 2, 4])
 
 
 def test_a_list_of_mounts_that_is_not_understood_fails_the_section_and_says_which_line() -> None:

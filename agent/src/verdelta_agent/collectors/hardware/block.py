@@ -5,8 +5,8 @@ admin-guide/md.rst of the Linux kernel; SPC-5 for the page with the serial numbe
 
 A disk is known by what it carries itself: its world-wide id, else its serial number, else where it is plugged in; its
 kernel name (sda) is given anew at each start.  Several paths to one disk are one row.  Left out are RAM disks, devices
-of loop, zram, nbd and the like that hold nothing, and the media in drives that take media: the drive is part of the
-machine, the medium is not.
+of loop, zram, nbd and the like that hold nothing, snaps, and the media in drives that take media: the drive is part of
+the machine, the medium is not.
 """
 
 import re
@@ -14,6 +14,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ...host import Host
 from ...model import OK, Collector, Row, Rows, Section, absent
+from . import device_mapper
 from .sysfs import Device, class_devices, has, number, place, read_attributes, uevent
 
 CLASS = "/sys/class/block"
@@ -23,7 +24,7 @@ _SCSI = ("device/vendor", "device/model", "device/rev", "device/wwid", "removabl
 _ATTRIBUTES: Dict[str, Tuple[str, ...]] = {  # by kind, to read no file in vain
     "sd": _SCSI,
     "sr": _SCSI,
-    "nvme": ("wwid", "device/model", "device/serial", "device/firmware_rev", "queue/rotational"),
+    "nvme": ("wwid", "device/model", "device/serial", "device/firmware_rev", "device/transport", "queue/rotational"),
     "vd": ("serial", "queue/rotational"),
     "mmcblk": ("device/cid", "device/name", "device/serial", "device/fwrev"),
     "loop": ("loop/backing_file", "loop/offset"),
@@ -33,7 +34,9 @@ _ATTRIBUTES: Dict[str, Tuple[str, ...]] = {  # by kind, to read no file in vain
 _PARTITION = ("size", "ro", "start", "partition", "uevent")
 _SERIAL_PAGE = "device/vpd_pg80"
 _MADE_OF_OTHERS = ("dm", "md", "bcache")
-_IGNORED = re.compile(r"nvme[0-9]+c[0-9]+n[0-9]+$|ram[0-9]+$")  # one path of an NVMe disk that has its own row; RAM
+_IGNORED = re.compile(r"ram[0-9]+$")
+_NVME_PATH = re.compile(r"(nvme[0-9]+)c[0-9]+(n[0-9]+)$")  # one of the paths to an NVMe disk, which has its own row
+_SNAPS = "/var/lib/snapd/snaps/"  # software of its own kind, whose files have the revision in their names
 _KIND = re.compile(r"(sd|vd|xvd|hd|dasd)[a-z]+$|([a-z]+)")
 _NO_IDENTITY = re.compile(r"[a-z0-9]+\.0*$")  # what devices answer whose maker did not give them one
 _TRANSPORTS = (
@@ -55,40 +58,83 @@ class Disk(NamedTuple):
     kind: str
     parts: Sequence[Device]
     made_of: Sequence[str]
+    paths: int = 1  # by which NVMe reaches it; of SCSI, each path is a device
 
 
 def collect(host: Host) -> Section:
     """Absent where the kernel knows no block devices at all."""
     if not has(host, CLASS):
         return absent()
+    return Section(OK, *parse(read_disks(host)))
+
+
+def read_disks(host: Host) -> List[Disk]:
+    """Return every device that has content and is no part of another one, with its partitions."""
     paths = class_devices(host, CLASS)
     parents = {name: path.split("/")[-2] for name, path in paths.items()}
     parts: Dict[str, List[Device]] = {}
     for name, parent in parents.items():
         if parent in paths:
             parts.setdefault(parent, []).append(_read(host, name, paths[name], _PARTITION))
-    whole = (name for name, parent in parents.items() if parent not in paths and not _IGNORED.match(name))
-    disks = (_read_disk(host, name, paths[name], parts.get(name, [])) for name in whole)
-    return Section(OK, *parse([disk for disk in disks if disk]))
+    nvme: Dict[str, List[str]] = {}
+    whole = []
+    for name in (name for name, parent in parents.items() if parent not in paths and not _IGNORED.match(name)):
+        path = _NVME_PATH.match(name)
+        if path is None:
+            whole.append(name)
+        else:
+            nvme.setdefault(path.group(1) + path.group(2), []).append(paths[name])
+    disks = (_read_disk(host, name, paths[name], parts.get(name, []), nvme.get(name, [])) for name in whole)
+    return [disk for disk in disks if disk]
 
 
 def _read(host: Host, name: str, path: str, attributes: Sequence[str]) -> Device:
     return Device(name, path, read_attributes(host, path, attributes))
 
 
-def _read_disk(host: Host, name: str, path: str, parts: Sequence[Device]) -> Optional[Disk]:
-    """Return a disk, or None for a device without content that no hardware stands behind."""
+def _read_disk(host: Host, name: str, path: str, parts: Sequence[Device], nvme: Sequence[str] = ()) -> Optional[Disk]:
+    """Return a disk, or None for a device without content that no hardware stands behind, and for a snap.
+
+    `nvme` are the paths by which NVMe reaches it, where it is not one alone.
+    """
     device = _read(host, name, path, ("size", "ro"))
     size = device.number("size")
     if size is None or (size == 0 and device.virtual):
         return None
     kind = _kind(name)
     device.attributes.update(read_attributes(host, path, _ATTRIBUTES.get(kind, ())))
-    if kind == "sd":
-        serial = _serial_page(host, path)
-        device.attributes.update({"device/serial": serial} if serial else {})
+    if device.attributes.get("loop/backing_file", "").startswith(_SNAPS):
+        return None
+    device.attributes.update(_read_elsewhere(host, device, kind, nvme))
     made_of = host.listdir(path + "/slaves") if kind in _MADE_OF_OTHERS else []
-    return Disk(device, kind, parts, made_of)
+    return Disk(device, kind, parts, made_of, len(nvme) or 1)
+
+
+def _read_elsewhere(host: Host, device: Device, kind: str, nvme: Sequence[str]) -> Dict[str, str]:
+    """Return what does not stand where the other attributes do."""
+    found: Dict[str, Optional[str]] = {}
+    if kind == "sd":
+        found["device/serial"] = _serial_page(host, device.path)
+    elif kind == "md" and "md/uuid" not in device.attributes:
+        found["md/uuid"] = _array_uuid(host, device.path)
+    elif nvme:  # the disk hangs below its subsystem; how it is reached, the controllers know
+        found["device/transport"] = host.read_or_none(nvme[0].rpartition("/")[0] + "/transport")
+    return {name: text for name, text in found.items() if text}
+
+
+def _array_uuid(host: Host, path: str) -> Optional[str]:
+    """Return the UUID of an array from udev's database: older kernels (RHEL 8, SLES 15) do not show it themselves."""
+    properties = udev_properties(host, host.read_or_none(path + "/dev")) or {}
+    digits = properties.get("MD_UUID", "").replace(":", "")
+    return device_mapper.dashed(digits) if re.match("[0-9a-f]{32}$", digits) else None
+
+
+def udev_properties(host: Host, device_number: Optional[str]) -> Optional[Dict[str, str]]:
+    """Return what udev found out about a device, 8:1, or None where it runs not, or does not know the device."""
+    text = host.read_or_none("/run/udev/data/b%s" % device_number) if device_number else None
+    if text is None:
+        return None
+    return uevent("\n".join(line[2:] for line in text.split("\n") if line.startswith("E:")))
 
 
 def _serial_page(host: Host, path: str) -> str:
@@ -131,7 +177,7 @@ def identity(device: Device) -> str:
     named = (
         ("mmc:", found.get("device/cid")),
         ("serial:", found.get("device/serial") or found.get("serial")),
-        ("dm:", found.get("dm/name")),
+        ("", device_mapper.key(found)),
         ("md:", found.get("md/uuid")),
         ("path:", plugged),
         ("name:", device.name),
@@ -141,9 +187,7 @@ def identity(device: Device) -> str:
 
 def parse(disks: Sequence[Disk]) -> Tuple[Rows, Rows]:
     """Return the stable and the volatile rows: identity -> disk, and "identity part N" -> partition."""
-    keys = _keys(disks)
-    for disk in disks:
-        keys.update((part.name, _part_key(keys[disk.device.name], part, disk)) for part in disk.parts)
+    keys = keys_of(disks)
     rows: Rows = {}
     volatile: Rows = {}
     for disk in disks:
@@ -153,7 +197,7 @@ def parse(disks: Sequence[Disk]) -> Tuple[Rows, Rows]:
             stable["made_of"] = sorted({keys.get(name, name) for name in disk.made_of})
         _add_path(rows, volatile, key, stable, disk.device.name)
         volatile[key].update(moving)
-        for part in disk.parts if not _takes_media(disk) else ():
+        for part in disk.parts if not takes_media(disk) else ():
             _add_path(rows, volatile, keys[part.name], _part(part), part.name)
     return rows, volatile
 
@@ -165,6 +209,14 @@ def _add_path(rows: Rows, volatile: Rows, key: str, row: Row, name: str) -> None
     names.append(name)
     if len(names) > 1:
         rows[key]["paths"] = len(names)
+
+
+def keys_of(disks: Sequence[Disk]) -> Dict[str, str]:
+    """Return name -> key of all disks and their partitions."""
+    keys = _keys(disks)
+    for disk in disks:
+        keys.update((part.name, _part_key(keys[disk.device.name], part, disk)) for part in disk.parts)
+    return keys
 
 
 def _keys(disks: Sequence[Disk]) -> Dict[str, str]:
@@ -183,9 +235,17 @@ def _keys(disks: Sequence[Disk]) -> Dict[str, str]:
 
 
 def _one_disk(members: Sequence[Disk]) -> bool:
-    """Return whether the devices are several paths to one disk: one world-wide id and one size."""
-    sizes = {disk.device.attributes["size"] for disk in members}
-    return len(sizes) == 1 and all("device/wwid" in disk.device.attributes for disk in members)
+    """Return whether the devices are several paths to one disk: one world-wide id and one size.
+
+    Makers have given one id to a whole series of NVMe disks: of these, the serial number has to be one, too.
+    """
+    attributes = [disk.device.attributes for disk in members]
+    if len({found["size"] for found in attributes}) > 1:
+        return False
+    if all("device/wwid" in found for found in attributes):
+        return True
+    serials = {found.get("device/serial") for found in attributes}
+    return all("wwid" in found for found in attributes) and len(serials) == 1 and None not in serials
 
 
 def _part_key(disk_key: str, part: Device, disk: Disk) -> str:
@@ -194,13 +254,17 @@ def _part_key(disk_key: str, part: Device, disk: Disk) -> str:
     return "%s part %s" % (disk_key, position) if position else "%s %s" % (disk_key, part.name[len(disk.device.name) :])
 
 
-def _takes_media(disk: Disk) -> bool:
+def takes_media(disk: Disk) -> bool:
+    """Return whether a drive's medium is something that people change."""
     # Internal disks behind a hot-plug port say removable, too; a USB device that says so is a stick or a card reader.
     removable = disk.device.attributes.get("removable") == "1"
     return disk.kind in ("sr", "fd") or (removable and _transport(disk.device) == "usb")
 
 
 def _transport(device: Device) -> Optional[str]:
+    told = device.attributes.get("device/transport", "pcie")
+    if told != "pcie":
+        return "nvme-" + told
     return next((name for name, step in _TRANSPORTS if step in device.path), None)
 
 
@@ -219,6 +283,9 @@ def _disk(disk: Disk) -> Tuple[Row, Row]:
     }
     row: Row = {name: text for name, text in texts.items() if text}
     row["kind"] = disk.kind
+    row.update(device_mapper.described(found))
+    if disk.paths > 1:
+        row["paths"] = disk.paths
     if "queue/rotational" in found:
         row["rotational"] = found["queue/rotational"] == "1"
     for field in ("raid_disks", "degraded"):
@@ -227,7 +294,8 @@ def _disk(disk: Disk) -> Tuple[Row, Row]:
     if disk.kind == "zram":
         return row, {"size": size * SECTOR}
     measured = {"size": size * SECTOR, "read_only": found.get("ro") == "1"}
-    return (row, measured) if _takes_media(disk) else (dict(row, **measured), {})
+    given_out = {"name": found.get("dm/name")} if device_mapper.multipath(found) else {}
+    return (row, measured) if takes_media(disk) else (dict(row, **measured), given_out)
 
 
 def _part(part: Device) -> Row:
@@ -246,7 +314,8 @@ def _part(part: Device) -> Row:
 
 COLLECTOR = Collector(
     "hardware.block",
-    key="world-wide id, or serial:, mmc:, loop:file, dm:name, md:uuid, path:bus address, name: as the last resort; "
+    key="world-wide id, or mpath:world-wide id, serial:, mmc:, loop:file, dm:name, md:uuid, path:bus address, "
+    "name: as the last resort; "
     'a partition has " part N" after it',
     collect=collect,
     deadline=5,
@@ -256,12 +325,18 @@ COLLECTOR = Collector(
         "model": "model, as the disk says it",
         "firmware": "firmware revision",
         "serial": "serial number",
-        "transport": "nvme, sas, sata, fc, iscsi, usb, virtio, mmc",
+        "transport": "nvme (on PCI Express), nvme-tcp, nvme-rdma, nvme-fc, sas, sata, fc, iscsi, usb, virtio, mmc",
         "size": "bytes",
         "read_only": "whether the kernel refuses to write",
         "rotational": "whether it turns",
         "paths": "paths by which the machine reaches it, where there are several",
         "uuid": "of a device-mapper volume or an array",
+        "volume_group": "LVM: the group that the volume is of, as the running kernel has it",
+        "logical_volume": "LVM: name of the volume; of a hidden part of it, with what LVM adds",
+        "vg_uuid": "LVM: UUID of the group",
+        "lv_uuid": "LVM: UUID of the volume",
+        "encryption": "dm-crypt: LUKS1, LUKS2, PLAIN …",
+        "luks_uuid": "UUID of the LUKS header that an opened volume belongs to",
         "level": "RAID level of an array",
         "raid_disks": "members that an array should have",
         "degraded": "members that it lacks",
@@ -272,6 +347,7 @@ COLLECTOR = Collector(
     },
     volatile={
         "names": "kernel names: given anew at each start, in the order of discovery",
+        "name": "of a multipath disk: given out in the order of discovery, and another one before /etc is there",
         "size": "of a drive's medium, which people change; of zram, which is computed from MemTotal at each start",
         "read_only": "of a drive's medium",
     },

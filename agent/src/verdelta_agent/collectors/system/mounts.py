@@ -1,18 +1,13 @@
-"""What is mounted, from the kernel's own list, and what /etc/fstab says should be.
+"""What is mounted, from the kernel's own list.
 
-Source of the format: proc_pid_mountinfo(5), fstab(5).  No mount point is ever looked at: one on a dead server or a
-stopped FUSE process would hang whoever does.
-
-Rows of fstab have keys of their own ("fstab:/srv"): what is planned and what is so are different facts, and a release
-that adds a line without mounting it changes the one and not the other.
+Source of the format: proc_pid_mountinfo(5).  No mount point is ever looked at: one on a dead server or a stopped FUSE
+process would hang whoever does.  What should be mounted is system.fstab; here it says what is never left out.
 """
 
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Collection, FrozenSet, List, Mapping, NamedTuple, Optional
 
 from ...host import Host
 from ...model import OK, Collector, Row, Rows, Section, absent
-from ..incomplete import missing, together
-from .colon_separated import unused
 
 # That of process 1 is the machine's; the agent's own, where the other may not be read, has what its service unit hides.
 MOUNTINFO = ("/proc/1/mountinfo", "/proc/self/mountinfo")
@@ -53,6 +48,7 @@ LEFT_OUT_OPTIONS: Mapping[str, str] = {
     "pipe_ino": "of autofs: belongs to the running daemon",
 }
 HIDDEN = "(hidden)"  # in place of a password
+SECRET = ("pass", "secret", "cred", "token")  # in the name of an option: of CIFS, Ceph, FUSE file systems
 
 
 class Mount(NamedTuple):
@@ -68,19 +64,16 @@ class Mount(NamedTuple):
 
 
 def collect(host: Host) -> Section:
-    """Absent without /proc; partial where fstab cannot be read, or a line of it is not understood."""
+    """Absent without /proc; partial where fstab cannot be read, which says what is never left out."""
     mountinfo = _mountinfo(host)
     if mountinfo is None:
         return absent()
     unreadable = None
     try:
-        planned, malformed = parse_fstab(host.read(FSTAB)) if host.exists(FSTAB) else ({}, [])
+        points = planned(host.read(FSTAB)) if host.exists(FSTAB) else frozenset()
     except OSError as error:
-        planned, malformed, unreadable = {}, [], "%s: %s" % (FSTAB, error.strerror)
-    rows = parse(mountinfo, planned)
-    rows.update(planned)
-    lines = missing("lines not understood in %s" % FSTAB, map(str, malformed))
-    return Section(OK, rows, {}, together(unreadable, lines))
+        points, unreadable = frozenset(), "%s: %s" % (FSTAB, error.strerror)
+    return Section(OK, parse(mountinfo, points), {}, unreadable)
 
 
 def _mountinfo(host: Host) -> Optional[str]:
@@ -91,14 +84,14 @@ def _mountinfo(host: Host) -> Optional[str]:
         return host.read(own) if host.exists(own) else None
 
 
-def parse(mountinfo: str, planned: Rows) -> Rows:
+def parse(mountinfo: str, points: Collection[str] = ()) -> Rows:
     """Return mount point -> what is mounted there, the uppermost where there are several.
 
-    `planned` are the rows of fstab: what stands there is never left out for its path.
+    `points` are the mount points of fstab: what stands there is never left out for its path.
     """
     mounts = [_mount(line, number) for number, line in enumerate(mountinfo.split("\n"), 1) if line]
     by_identity = {mount.identity: mount for mount in mounts}
-    kept = (mount for mount in mounts if not _comes_and_goes(mount, planned) and not _triggered(mount, by_identity))
+    kept = (mount for mount in mounts if not _comes_and_goes(mount, points) and not _triggered(mount, by_identity))
     return {mount.point: _row(mount) for mount in kept}
 
 
@@ -113,10 +106,10 @@ def _mount(line: str, number: int) -> Mount:
     return Mount(identity, parent, unescape(root), unescape(point), fstype, unescape(source), joined)
 
 
-def _comes_and_goes(mount: Mount, planned: Rows) -> bool:
+def _comes_and_goes(mount: Mount, points: Collection[str]) -> bool:
     if mount.fstype in LEFT_OUT_TYPES:
         return True
-    return mount.point.startswith(tuple(LEFT_OUT_BELOW)) and "fstab:" + mount.point not in planned
+    return mount.point.startswith(tuple(LEFT_OUT_BELOW)) and mount.point not in points
 
 
 def _triggered(mount: Mount, by_identity: Mapping[str, Mount]) -> bool:
@@ -147,11 +140,15 @@ def stable_options(options: List[str]) -> List[str]:
     named = {option: option.partition("=")[0] for option in options if option}
     if "ro" in named:
         named.pop("rw", None)
-    return sorted(_shown(name, unescape(option)) for option, name in named.items() if name not in LEFT_OUT_OPTIONS)
+    return sorted(
+        shown_option(name, unescape(option)) for option, name in named.items() if name not in LEFT_OUT_OPTIONS
+    )
 
 
-def _shown(name: str, option: str) -> str:
-    return "%s=%s" % (name, HIDDEN) if "pass" in name or "secret" in name else option
+def shown_option(name: str, option: str) -> str:
+    """Return an option as it is shown: of a password, a token or a file with such things, its name alone."""
+    secret = any(word in name for word in SECRET) or "pin-value" in option
+    return "%s=%s" % (name, HIDDEN) if secret and "=" in option else option
 
 
 def without_password(source: str) -> str:
@@ -164,32 +161,10 @@ def without_password(source: str) -> str:
     return "%s%s%s:%s@%s" % (scheme, slashes, user, HIDDEN, server)
 
 
-def parse_fstab(text: str) -> Tuple[Rows, List[int]]:
-    """Return fstab:<mount point> -> what it says, and the numbers of the lines that say nothing.
-
-    An entry without a mount point (swap) goes by its source, a second one for the same by "… (2)".
-    """
-    rows: Dict[str, Row] = {}
-    malformed = []
-    for number, line in enumerate(text.split("\n"), 1):
-        fields = line.split()
-        if not fields or fields[0].startswith("#"):
-            continue
-        if len(fields) < 3 or not (fields[5:] or ["0"])[0].isdecimal():
-            malformed.append(number)
-            continue
-        source, point, fstype = unescape(fields[0]), unescape(fields[1]), fields[2]
-        key = unused("fstab:%s" % (point if point.startswith("/") else without_password(source)), rows)
-        options = sorted(_shown(*pair) for pair in _named_options(fields))
-        rows[key] = {"source": without_password(source), "fstype": fstype, "options": options}
-        rows[key]["check_order"] = int((fields[5:] or ["0"])[0])
-    return rows, malformed
-
-
-def _named_options(fields: List[str]) -> Iterator[Tuple[str, str]]:
-    for option in (fields[3:] or ["defaults"])[0].split(","):
-        if option:
-            yield option.partition("=")[0], unescape(option)
+def planned(fstab: str) -> FrozenSet[str]:
+    """Return the mount points that fstab names."""
+    lines = (line.split(None, 2) for line in fstab.split("\n"))
+    return frozenset(unescape(fields[1]) for fields in lines if len(fields) > 2 and not fields[0].startswith("#"))
 
 
 def unescape(text: str) -> str:
@@ -203,15 +178,14 @@ def unescape(text: str) -> str:
 
 COLLECTOR = Collector(
     "system.mounts",
-    key="mount point; fstab:<mount point, or source of swap> for a line of /etc/fstab",
+    key="mount point",
     collect=collect,
     deadline=5,
     fields={
         "source": "device, server:/path, or the name that was given",
         "fstype": "kind of file system",
-        "root": "the directory of the file system that is mounted: not / for a bind mount or a subvolume; not of fstab",
+        "root": "the directory of the file system that is mounted: not / for a bind mount or a subvolume",
         "options": "options of the mount and of the file system, sorted; sizes of a tmpfs, addresses of servers and "
         "what belongs to a running automounter are left out, passwords hidden",
-        "check_order": "of fstab: when the file system is checked at the start; 0 for never",
     },
 )
