@@ -27,6 +27,7 @@ SECTION_NAMES = (
     "hardware.network",
     "hardware.pci",
     "hardware.smbios",
+    "hardware.firmware",
     "software.dpkg",
     "software.rpm",
     "software.pip",

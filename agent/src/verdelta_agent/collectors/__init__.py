@@ -36,6 +36,11 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("hardware.network", ("/sys/class/net",), live=True),
     Entry("hardware.pci", ("/sys/bus/pci",), live=True),
     Entry("hardware.smbios", ("/sys/firmware/dmi/tables", "/sys/class/dmi/id"), live=True),
+    Entry(
+        "hardware.firmware",
+        ("/sys/firmware/efi", "/sys/firmware/dmi", "/sys/firmware/devicetree/base", "/sys/class/tpm"),
+        live=True,
+    ),
     Entry("software.dpkg", ("/var/lib/dpkg/status",)),
     Entry("software.rpm", ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")),
     Entry("software.pip"),
