@@ -50,7 +50,8 @@ def test_modules_to_which_a_driver_gives_one_place_or_none_are_all_there() -> No
 
 
 def test_a_machine_whose_driver_found_no_controller_is_absent() -> None:
-    assert collect(RecordedHost({"directories": [CONTROLLERS + "/power"]}), edac.COLLECTOR).status == ABSENT
+    for directory in (CONTROLLERS + "/power", "/sys/devices/system/edac", "/sys/devices/system"):
+        assert collect(RecordedHost({"directories": [directory]}), edac.COLLECTOR).status == ABSENT
 
 
 @given(

@@ -13,7 +13,8 @@ from ...host import Host
 from ...model import OK, Collector, Row, Rows, Section, absent
 from .sysfs import has, number, read_attributes
 
-CONTROLLERS = "/sys/devices/system/edac/mc"
+DRIVERS = "/sys/devices/system/edac"
+CONTROLLERS = DRIVERS + "/mc"
 
 _CONTROLLER = ("mc_name", "size_mb", "max_location", "ce_count", "ue_count", "ce_noinfo_count", "ue_noinfo_count")
 _MODULE = (
@@ -40,7 +41,7 @@ class Controller(NamedTuple):
 
 def collect(host: Host) -> Section:
     """Absent where no driver for a memory controller is loaded."""
-    if not has(host, CONTROLLERS):
+    if not (has(host, DRIVERS) and has(host, CONTROLLERS)):
         return absent()
     controllers = [_read(host, name) for name in host.listdir(CONTROLLERS) if _NAME.match(name)]
     return Section(OK, *parse(controllers)) if controllers else absent("no driver has found a memory controller")
