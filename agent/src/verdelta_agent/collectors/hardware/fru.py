@@ -11,6 +11,7 @@ from .smbios_names import CHASSIS, named
 
 HEADER = 8  # bytes of the header, and the unit in which places and lengths are counted
 
+_BLANK = (bytes(HEADER), b"\xff" * HEADER)
 _END_OF_FIELDS = 0xC1
 _EPOCH = 820454400  # 1996-01-01, from which the minutes to a board's making are counted
 _ENGLISH = (0, 25)
@@ -34,8 +35,10 @@ def needed(data: bytes) -> int:
 def parse(data: bytes) -> Tuple[Row, List[str]]:
     """Return chassis_, board_ and product_ fields, and the areas that are broken; the others stand.
 
-    Raises ValueError when the header is none.  Any bytes give one or the other.
+    An inventory that nobody has ever written has no fields.  Raises ValueError when the header is none.
     """
+    if data[:HEADER] in _BLANK:
+        return {}, []
     if not _is_header(data):
         raise ValueError("it has no header of a FRU inventory")
     row: Row = {}

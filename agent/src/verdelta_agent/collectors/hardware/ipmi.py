@@ -8,6 +8,7 @@ those behind other controllers.  An inventory that the controller says is not th
 """
 
 import errno
+import time
 from typing import Dict, NamedTuple, Optional
 
 from ...host import Host
@@ -22,6 +23,8 @@ _GET_DEVICE_ID = bytes((_APPLICATION, 0x01))
 _GET_SIZE, _READ, _GET_RECORD = (bytes((_STORAGE, command)) for command in (0x10, 0x11, 0x23))
 
 _DONE = 0x00
+_BUSY = (b"\x81", b"\xc0")
+_PAUSES = (0, 0.1, 0.5)  # seconds before each attempt to ask one that is busy
 _NOT_PRESENT = (0xC1, 0xC9, 0xCB, 0xCC)  # no such command, no such number, nothing there, no such field
 _TOO_LONG = (0xC7, 0xC8, 0xCA, 0xFF)
 _CHUNKS = (32, 16, 8)  # bytes of one reading: any interface takes the least
@@ -54,7 +57,12 @@ class Controller(NamedTuple):
 
     def ask(self, command: bytes, data: bytes = b"") -> bytes:
         """Return the data of the answer.  Raises Refused, and OSError when there is none."""
-        answer = self.host.ask_controller(self.device, command + data)
+        answer = b""
+        for pause in _PAUSES:
+            time.sleep(pause)
+            answer = self.host.ask_controller(self.device, command + data)
+            if answer[:1] not in _BUSY:
+                break
         if not answer or answer[0] != _DONE:
             raise Refused(answer[0] if answer else 0xFF)
         return answer[1:]
@@ -106,11 +114,11 @@ def _inventories(controller: Controller) -> Dict[int, Optional[str]]:
     for _ in range(_RECORDS):
         try:
             answer = _record(controller, record, _RECORD_HEADER)
-            if len(answer) == 2 + _RECORD_HEADER and answer[5] == _LOCATOR:
+            if answer[5] == _LOCATOR:
                 answer = _record(controller, record, _RECORD_HEADER + answer[6])
                 found.update(parse_locator(answer[2:]))
         except Refused as error:
-            if error.code in _NOT_PRESENT:  # no records at all
+            if record == 0 and error.code in _NOT_PRESENT:  # no records at all
                 return found
             raise
         following = int.from_bytes(answer[:2], "little")
@@ -121,8 +129,11 @@ def _inventories(controller: Controller) -> Dict[int, Optional[str]]:
 
 
 def _record(controller: Controller, record: int, length: int) -> bytes:
-    """Return the number of the following record, and the first bytes of this one."""
-    return controller.ask(_GET_RECORD, b"\0\0" + record.to_bytes(2, "little") + bytes((0, length)))
+    """Return the number of the following record, and the first bytes of this one.  Raises ValueError."""
+    answer = controller.ask(_GET_RECORD, b"\0\0" + record.to_bytes(2, "little") + bytes((0, length)))
+    if len(answer) < 2 + _RECORD_HEADER:
+        raise ValueError("sensor data record %d breaks off" % record)
+    return answer
 
 
 def parse_locator(record: bytes) -> Dict[int, Optional[str]]:
