@@ -183,6 +183,8 @@ def test_a_machine_without_smbios_is_absent_and_one_that_refuses_has_failed() ->
 def test_the_short_form_gives_the_same_values_as_the_table() -> None:
     files = {
         "bios_vendor": "American Megatrends International, LLC.",
+        "bios_release": "5.14",
+        "ec_firmware_release": "1.74",
         "product_serial": "S412345X1802001",
         "product_uuid": "7b6f1d02-4a1c-4f0e-9c55-3cecefa10b42",
         "board_serial": "OM21AS012345",

@@ -19,7 +19,13 @@ IDENTITY = "/sys/class/dmi/id"
 
 # row -> field -> file below /sys/class/dmi/id
 _FILES: Dict[str, Dict[str, str]] = {
-    "bios": {"vendor": "bios_vendor", "version": "bios_version", "release_date": "bios_date"},
+    "bios": {
+        "vendor": "bios_vendor",
+        "version": "bios_version",
+        "release_date": "bios_date",
+        "revision": "bios_release",
+        "controller_revision": "ec_firmware_release",
+    },
     "system": {
         "manufacturer": "sys_vendor",
         "product": "product_name",
