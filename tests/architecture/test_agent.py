@@ -83,7 +83,7 @@ def test_an_audit_does_not_load_what_only_a_report_needs() -> None:
 
 PAST_THE_DOOR = {"_socket", "glob", "grp", "io", "platform", "pwd", "random", "shutil", "socket", "subprocess"}
 PURE = {"basename", "commonprefix", "dirname", "fsdecode", "fsencode", "gmtime", "join", "normpath", "path", "split"}
-PURE |= {"splitext", "strftime"}
+PURE |= {"sleep", "splitext", "strftime"}
 OPENS_LOCAL_PATHS = "collectors/software/rpmdb/"  # which the door has given
 
 

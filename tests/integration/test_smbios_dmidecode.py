@@ -23,6 +23,7 @@ System Information | system | Manufacturer=manufacturer, Serial Number=serial, U
 Base Board Information | baseboard | Product Name=product, Serial Number=serial, Location In Chassis=location
 Chassis Information | chassis | Type=type, Serial Number=serial, Asset Tag=asset_tag, SKU Number=sku
 Processor Information | processor | Version=version, Serial Number=serial, Core Count=cores, Thread Count=threads
+Cache Information | cache | Error Correction Type=error_correction, System Type=type, Associativity=associativity
 System Slot Information | slot | Current Usage=usage, Bus Address=address
 Physical Memory Array | memory array | Use=use, Error Correction Type=error_correction, Number Of Devices=slots
 Memory Device | dimm | Bank Locator=bank, Serial Number=serial, Part Number=part_number, Type=type, Rank=ranks
@@ -56,7 +57,9 @@ def agree(rows: dict[str, dict[str, Any]], printed: str) -> None:
             for name, field in (pair.split("=") for pair in names.split(", ")):
                 if values.get(name) not in UNKNOWN:
                     assert str(row[field]) == re.sub(r" (bits|MT/s)$", "", values[name]), (key, field)
-            if "size" in row:
+            if start == "cache":
+                assert values["Installed Size"] in (f"{row['size'] >> 20} MB", f"{row['size'] >> 10} kB")
+            elif "size" in row:
                 assert values["Size"] in (f"{row['size'] >> 30} GB", f"{row['size'] >> 20} MB")
 
 

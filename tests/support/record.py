@@ -40,6 +40,7 @@ class RecordingHost(Host):
         self.directories: set[str] = set()
         self.commands: dict[str, str] = {}
         self.devices: dict[str, dict[str, str]] = {}
+        self.controller: dict[str, str] = {}
 
     def recording(self) -> dict[str, Any]:
         """Return what RecordedHost takes, in a steady order and without empty parts."""
@@ -53,6 +54,7 @@ class RecordingHost(Host):
             "status": dict(sorted(self.status.items())),
             "commands": dict(sorted(self.commands.items())),
             "devices": dict(sorted(self.devices.items())),
+            "controller": dict(sorted(self.controller.items())),
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -105,6 +107,12 @@ class RecordingHost(Host):
         printed = self.inner.run(command, timeout)
         self.commands[" ".join(command)] = printed
         return printed
+
+    def ask_controller(self, device: str, request: bytes, timeout: float = 5) -> bytes:
+        self._remember(self._follow(device), self.inner.lstat(device))
+        answer = self.inner.ask_controller(device, request, timeout)
+        self.controller[request.hex()] = answer.hex()
+        return answer
 
     def local_path(self, path: str) -> str:
         self.read_bytes(path)

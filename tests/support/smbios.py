@@ -68,9 +68,15 @@ def server() -> tuple[bytes, bytes]:
     baseboard(table, ("Example Computers", "RISER-2U", "1.00", "OM21AS067890", NOT_GIVEN, "Riser 1"), kind=0x09)
     chassis(table, ("Example Computers", "2.0", "C8250LK12345", "ASSET-0042", "CH-RS-2000"), kind=23, height=2)
     for number in (1, 2):
-        processor(table, f"CPU{number}", "Intel(R) Xeon(R) Gold 5222 CPU @ 3.80GHz", 4)
+        caches = (
+            cache(table, "CPU Internal L1", 1, 256),
+            cache(table, "CPU Internal L2", 2, 4096),
+            cache(table, "CPU Internal L3", 3, 16896),
+        )
+        processor(table, f"CPU{number}", "Intel(R) Xeon(R) Gold 5222 CPU @ 3.80GHz", 4, caches)
     for number, bus in enumerate((0x3B, 0x5E, 0xAF), 1):
         slot(table, f"CPU1 SLOT{number} PCI-E 3.0 X16", in_use=number < 3, bus=bus)
+    oem_strings(table, "Example Computers", "io.systemd.credential:mysecret=correct horse")
     array = memory_array(table, 2 << 40, 16)
     for number in range(16):
         locator = f"P{number // 8 + 1}-DIMM{'ABCDEFGH'[number % 8]}1"
@@ -104,16 +110,29 @@ def chassis(table: Table, texts: tuple[str, str, str, str, str], kind: int, heig
     return table.add(3, head + struct.pack("<BBBB3sB", height, 2, 1, 3, b"\x0a\x01\x01", 5), *texts)
 
 
-def processor(table: Table, socket: str, model: str, cores: int) -> int:
-    """Add type 4; an empty socket has no cores."""
+def processor(
+    table: Table, socket: str, model: str, cores: int, caches: tuple[int, int, int] = (0xFFFF, 0xFFFF, 0xFFFF)
+) -> int:
+    """Add type 4, with the handles of its caches; an empty socket has no cores."""
     populated = 0x41 if cores else 0
     head = struct.pack("<BBBBQBBHHHBB", 1, 3, 0xB3, 2, 0xBFEBFBFF00050657, 3, 0x92, 100, 4000, 3800, populated, 0x36)
     short = min(cores, 0xFF)
     threads = min(2 * cores, 0xFF)
-    tail = struct.pack(
-        "<HHHBBBBBBHHHHH", *(0xFFFF,) * 3, 4, 5, 6, short, short, threads, 0xFC, 0xB3, cores, cores, 2 * cores
-    )
+    tail = struct.pack("<HHHBBBBBBHHHHH", *caches, 4, 5, 6, short, short, threads, 0xFC, 0xB3, cores, cores, 2 * cores)
     return table.add(4, head + tail, socket, "Intel(R) Corporation", model, f"{socket}-SERIAL", "UNKNOWN", "UNKNOWN")
+
+
+def cache(table: Table, name: str, level: int, kilobytes: int) -> int:
+    """Add type 7, of the form that 3.1 gave it: switched on, unified, 8-way, with ECC."""
+    word = kilobytes if kilobytes < 0x8000 else 0x8000 | kilobytes // 64 if kilobytes < 0x7FFF * 64 else 0xFFFF
+    double = 0x80000000 | kilobytes // 64 if word & 0x8000 else kilobytes
+    body = struct.pack("<BHHHHHBBBBII", 1, 0x0180 | level - 1, word, word, 0x20, 0x20, 0, 5, 5, 7, double, double)
+    return table.add(7, body, name)
+
+
+def oem_strings(table: Table, *texts: str) -> int:
+    """Add type 11."""
+    return table.add(11, bytes([len(texts)]), *texts)
 
 
 def slot(table: Table, name: str, in_use: bool, bus: int) -> int:

@@ -83,6 +83,13 @@ class Host:
         """Return what a command prints.  Raises OSError when it is not there, fails, or takes too long."""
         raise NotImplementedError
 
+    def ask_controller(self, device: str, request: bytes, timeout: float = 5) -> bytes:
+        """Return what the management controller behind an IPMI device answers, from its completion code on.
+
+        A request is the network function, the command and its data.
+        """
+        raise NotImplementedError
+
     def local_path(self, path: str) -> str:
         """Return a path of the machine that the agent runs on with the same content, for libraries that open files."""
         raise NotImplementedError
@@ -111,7 +118,17 @@ class Host:
 
 
 # What can be asked of a host; a collector's section follows from the answers, and from nothing else.
-QUESTIONS = ("read_bytes", "lstat", "listdir", "readlink", "resolve", "exists", "run", "local_path")
+QUESTIONS: Sequence[str] = (
+    "read_bytes",
+    "read_device",
+    "lstat",
+    "listdir",
+    "readlink",
+    "resolve",
+    "exists",
+    "run",
+    "local_path",
+) + ("ask_controller",)
 
 
 class LocalHost(Host):
@@ -188,6 +205,11 @@ class LocalHost(Host):
             reason = said.decode("utf-8", "backslashreplace").strip()[:200]
             raise OSError(errno.EIO, "%s failed with %d: %s" % (command[0], process.returncode, reason))
         return printed.decode("utf-8", "backslashreplace")
+
+    def ask_controller(self, device: str, request: bytes, timeout: float = 5) -> bytes:
+        from .ipmi_device import ask  # few hosts have such a device
+
+        return ask(device, request, timeout)
 
     def local_path(self, path: str) -> str:
         return path
@@ -284,8 +306,9 @@ class RecordedHost(Host):
 
     A file's content is its text, {"hex": bytes} or {"error": "EACCES"}.  "status" gives mode, uid and gid where they
     matter (0644 and root otherwise).  "directories" lists empty ones; the others follow from the paths.  "commands"
-    maps a command, joined by spaces, to what it prints.  "watched" replaces the watched paths.  "devices" maps a block
-    device to {offset: hex}: every other byte of it is zero; or to {"error": "EIO"}.
+    maps a command, joined by spaces, to what it prints, and "controller" a request to the management controller to its
+    answer, both as hex digits.  "watched" replaces the watched paths.  "devices" maps a block device to {offset: hex}:
+    every other byte of it is zero; or to {"error": "EIO"}.
 
     Paths are absolute, and lead where they would on the machine, or to the same error.
     """
@@ -296,6 +319,7 @@ class RecordedHost(Host):
         self.status: Mapping[str, Mapping[str, int]] = recording.get("status", {})
         self.commands: Mapping[str, str] = recording.get("commands", {})
         self.devices: Mapping[str, Mapping[str, str]] = recording.get("devices", {})
+        self.controller: Mapping[str, str] = recording.get("controller", {})
         self.watched = recording.get("watched", Host.watched)
         self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
@@ -378,6 +402,12 @@ class RecordedHost(Host):
         if " ".join(command) not in self.commands:
             raise _os_error(errno.ENOENT, command[0])
         return self.commands[" ".join(command)]
+
+    def ask_controller(self, device: str, request: bytes, timeout: float = 5) -> bytes:
+        self._find(device)
+        if request.hex() not in self.controller:
+            raise _os_error(errno.ETIMEDOUT, device)
+        return bytes.fromhex(self.controller[request.hex()])
 
     def local_path(self, path: str) -> str:
         import atexit

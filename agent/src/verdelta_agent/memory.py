@@ -88,7 +88,8 @@ class Witness(Host):
     def ask(self, method: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
         """Return or raise what the host answers."""
         plain = len(arguments) == 1 and not named and isinstance(arguments[0], str)
-        self.questions.append("%s %s" % (method, arguments[0]) if plain else [method, list(arguments), dict(named)])
+        kept = [method, list(map(_kept, arguments)), dict(named)]
+        self.questions.append("%s %s" % (method, arguments[0]) if plain else kept)
         try:
             answer = getattr(self.host, method)(*arguments, **named)
         except OSError as error:
@@ -124,10 +125,19 @@ def _ask_again(host: Host, questions: Sequence[Question]) -> str:
                 answers.add(method, doors[method](path))
             else:
                 method, arguments, named = question
-                answers.add(method, doors[method](*arguments, **named))
+                answers.add(method, doors[method](*map(_given, arguments), **named))
         except OSError as error:
             answers.refuse(error)
     return answers.digest()
+
+
+def _kept(argument: Any) -> Any:
+    """Return an argument as JSON has it: bytes are an object of hex digits."""
+    return {"hex": argument.hex()} if isinstance(argument, bytes) else argument
+
+
+def _given(kept: Any) -> Any:
+    return bytes.fromhex(kept["hex"]) if isinstance(kept, dict) else kept
 
 
 class _Answers:

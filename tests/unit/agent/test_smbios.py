@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import smbios as build
 
-from verdelta_agent.collectors.hardware import smbios
+from verdelta_agent.collectors.hardware import smbios, smbios_types
 from verdelta_agent.collectors.hardware.smbios_table import HANDLES, LIMIT, EntryPoint, parse_entry_point
 from verdelta_agent.gather import collect
 from verdelta_agent.host import RecordedHost
@@ -25,6 +25,8 @@ def small() -> bytes:
     build.system(table, ("Maker", "Model", "2", "S1", "SKU", "Family"), uuid.UUID(int=1))
     build.chassis(table, ("Maker", "3", "C1", "A1", "K1"), kind=23, height=1)
     build.processor(table, "CPU1", "Model", 2)
+    build.cache(table, "L1", 1, 256)
+    build.oem_strings(table, "One", "Two")
     build.memory(table, 0x1000, "A1", "B1", 65536)
     return table.end()
 
@@ -79,15 +81,49 @@ def test_more_than_255_cores_are_counted() -> None:
     assert parsed["processor CPU1"] == {"populated": False, "status": "Unknown"}
 
 
+def test_caches_of_the_same_name_are_told_apart_by_their_processor() -> None:
+    parsed = rows(SERVER)
+    assert [key for key in parsed if key.startswith("cache CPU Internal L3")] == [
+        "cache CPU Internal L3 (CPU1)",
+        "cache CPU Internal L3 (CPU2)",
+    ]
+    assert parsed["cache CPU Internal L3 (CPU2)"] == {
+        "processor": "CPU2",
+        "level": 3,
+        "enabled": True,
+        "size": 16896 << 10,
+        "max_size": 16896 << 10,
+        "type": "Unified",
+        "associativity": "8-way Set-associative",
+        "error_correction": "Single-bit ECC",
+    }
+
+
+@pytest.mark.parametrize("kilobytes", [0, 32, 0x7FFF, 1 << 16, 96 << 10, 2 << 20, 4 << 20])
+def test_a_cache_of_any_size_is_read_in_bytes(kilobytes: int) -> None:
+    table = build.Table()
+    build.cache(table, "L3", 3, kilobytes)
+    assert rows(table.end())["cache L3"]["size"] == kilobytes << 10
+
+
+def test_of_a_credential_in_the_makers_strings_the_name_alone_is_told() -> None:
+    assert rows(SERVER)["oem strings"] == {"strings": ["Example Computers", "io.systemd.credential:mysecret="]}
+
+
 def test_a_uuid_is_little_endian_since_version_2_6() -> None:
     identity = uuid.uuid4()
-    assert smbios.uuid(identity.bytes_le, 0x0206) == smbios.uuid(identity.bytes, 0x0205) == str(identity)
-    assert smbios.uuid(b"\0" * 16, 0x0302) is smbios.uuid(b"\xff" * 16, 0x0302) is smbios.uuid(b"", 0x0302) is None
+    assert smbios_types.uuid(identity.bytes_le, 0x0206) == smbios_types.uuid(identity.bytes, 0x0205) == str(identity)
+    assert (
+        smbios_types.uuid(b"\0" * 16, 0x0302)
+        is smbios_types.uuid(b"\xff" * 16, 0x0302)
+        is smbios_types.uuid(b"", 0x0302)
+        is None
+    )
 
 
 def test_the_three_forms_of_an_entry_point_give_the_same_rows() -> None:
     data = small()
-    structures = 6
+    structures = 8
     forms = [
         build.entry_point_3(len(data)),
         build.entry_point_2(len(data), structures),
@@ -147,6 +183,8 @@ def test_a_machine_without_smbios_is_absent_and_one_that_refuses_has_failed() ->
 def test_the_short_form_gives_the_same_values_as_the_table() -> None:
     files = {
         "bios_vendor": "American Megatrends International, LLC.",
+        "bios_release": "5.14",
+        "ec_firmware_release": "1.74",
         "product_serial": "S412345X1802001",
         "product_uuid": "7b6f1d02-4a1c-4f0e-9c55-3cecefa10b42",
         "board_serial": "OM21AS012345",
@@ -182,7 +220,9 @@ def test_any_bytes_give_rows_or_a_value_error(table: bytes) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([0, 1, 2, 3, 4, 9, 16, 17, 39, 126]), st.binary(max_size=100), st.binary(max_size=40))
+        st.tuples(
+            st.sampled_from([0, 1, 2, 3, 4, 7, 9, 11, 16, 17, 39, 126]), st.binary(max_size=100), st.binary(max_size=40)
+        )
     )
 )
 def test_structures_of_any_length_and_content_give_rows_or_a_value_error(structures: list) -> None:

@@ -1,6 +1,7 @@
 """The names that the SMBIOS standard gives to numbers.
 
-Source of the format: DMTF DSP0134 (SMBIOS reference specification) 3.7, sections 7.4.1, 7.5, 7.10.3, 7.17 and 7.18.
+Source of the format: DMTF DSP0134 (SMBIOS reference specification) 3.7, sections 7.4.1, 7.5, 7.8, 7.10.3, 7.17 and
+7.18.
 """
 
 from typing import List, Optional, Sequence
@@ -38,4 +39,11 @@ ARRAY_USE = _list("Other, Unknown, System Memory, Video Memory, Flash Memory, No
 SLOT_USAGE = _list("Other, Unknown, Available, In Use, Unavailable")
 PROCESSOR_STATUS = _list(  # from 0, unlike the others
     "Unknown, Enabled, Disabled By User, Disabled By BIOS, Idle, Reserved, Reserved, Other"
+)
+CACHE_TYPE = _list("Other, Unknown, Instruction, Data, Unified")
+CACHE_ERROR_CORRECTION = _list("Other, Unknown, None, Parity, Single-bit ECC, Multi-bit ECC")
+ASSOCIATIVITY = _list(
+    "Other, Unknown, Direct Mapped, 2-way Set-associative, 4-way Set-associative, Fully Associative, "
+    "8-way Set-associative, 16-way Set-associative, 12-way Set-associative, 24-way Set-associative, "
+    "32-way Set-associative, 48-way Set-associative, 64-way Set-associative, 20-way Set-associative"
 )

@@ -40,7 +40,12 @@ class Structure(NamedTuple):
         position = self.number(offset, 1)
         if not position or position > len(self.strings):
             return None
-        return self.strings[position - 1].decode("utf-8", "backslashreplace").strip() or None
+        return string(self.strings[position - 1]) or None
+
+
+def string(raw: bytes) -> str:
+    """Return one of a structure's strings as text, without white space around it."""
+    return raw.decode("utf-8", "backslashreplace").strip()
 
 
 def parse_entry_point(data: bytes) -> EntryPoint:
