@@ -36,6 +36,8 @@ SECTION_NAMES = (
     "software.dpkg",
     "software.rpm",
     "software.pip",
+    "software.repositories",
+    "software.certificates",
     "system.host",
     "system.kernel",
     "system.modules",

@@ -48,6 +48,8 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("software.dpkg", ("/var/lib/dpkg/status",)),
     Entry("software.rpm", ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")),
     Entry("software.pip"),
+    Entry("software.repositories"),
+    Entry("software.certificates"),
     Entry("system.host"),
     Entry("system.kernel", live=True),
     Entry("system.modules", ("/proc/modules",), live=True),

@@ -17,8 +17,13 @@ class Reader:
 
     def text(self, path: str) -> Optional[str]:
         """Return a file's text, or None where there is none or it cannot be read."""
+        content = self.bytes(path)
+        return None if content is None else content.decode("utf-8", "backslashreplace")
+
+    def bytes(self, path: str, limit: int = LIMIT) -> Optional[bytes]:
+        """Return a file's content, or None where there is none or it cannot be read."""
         try:
-            return self.host.read(path, LIMIT)
+            return self.host.read_bytes(path, limit)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

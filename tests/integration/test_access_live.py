@@ -1,0 +1,121 @@
+"""What the agent says of logins, certificates and cron, held against the tools that decide or know."""
+
+import base64
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from verdelta_agent.collectors.software import certificates, der
+from verdelta_agent.collectors.system import authorized_keys, sshd, sudoers
+from verdelta_agent.host import LocalHost, RecordedHost
+
+HOSTS = Path(__file__).parents[1] / "hosts"
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def printed(*command: str, data: bytes = b"") -> str:
+    return subprocess.run(command, input=data, capture_output=True, check=True).stdout.decode()
+
+
+SSHD_CONFIG = """\
+Port 2222
+Port 2200
+PermitRootLogin no
+PermitRootLogin yes
+PasswordAuthentication=no
+ClientAliveInterval 120
+MaxAuthTries 3
+AllowUsers alice bob
+AllowUsers carol
+X11Forwarding no
+Banner none
+Match User anoncvs
+    X11Forwarding yes
+"""
+
+
+def test_every_setting_of_sshd_is_as_sshd_says(tmp_path: Path) -> None:
+    key, config = tmp_path / "key", tmp_path / "sshd_config"
+    printed(tool("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(key))
+    config.write_text(f"HostKey {key}\n{SSHD_CONFIG}")
+    Path("/run/sshd").mkdir(exist_ok=True)
+    effective: dict[str, list[str]] = {}
+    for line in printed(tool("sshd"), "-T", "-f", str(config)).splitlines():
+        name, _, value = line.partition(" ")
+        effective.setdefault(name, []).append(value)
+    rows = sshd.collect(RecordedHost({"files": {"/etc/ssh/sshd_config": config.read_text()}})).rows
+    ours = {name: row["value"] for name, row in rows.items() if not name.startswith(("match ", "host key "))}
+    assert set(ours) > {"port", "permitrootlogin", "allowusers"}
+    for name, value in ours.items():
+        words = value.replace(",", " ").split()
+        assert sorted(words) == sorted(" ".join(effective[name]).split()), name
+
+
+def test_fingerprints_are_those_that_ssh_keygen_prints(tmp_path: Path) -> None:
+    file = tmp_path / "authorized_keys"
+    for kind in ("rsa", "ecdsa", "ed25519"):
+        printed(tool("ssh-keygen"), "-q", "-t", kind, "-N", "", "-C", f"{kind} key", "-f", str(tmp_path / kind))
+    lines = [(tmp_path / f"{kind}.pub").read_text() for kind in ("rsa", "ecdsa", "ed25519")]
+    file.write_text("# keys\n" + 'from="10.*",command="echo \\"x\\"" '.join(["", *lines]))
+    theirs = {line.split()[1] for line in printed(tool("ssh-keygen"), "-l", "-f", str(file)).splitlines()}
+    ours = {key for _, key, row in authorized_keys.parse(file.read_text()) if row}
+    assert ours == theirs
+    assert len(ours) == 3
+
+
+def test_the_rules_of_sudoers_are_those_that_sudo_finds() -> None:
+    cvtsudoers = tool("cvtsudoers")
+    text = json.loads((HOSTS / "debian-12/system.sudoers.json").read_text())["host"]["files"]["/etc/sudoers"]
+    text = text.replace("@includedir /etc/sudoers.d\n", "alice, bob web = (www) /usr/bin/less, NOPASSWD: ALL\n")
+    found = json.loads(printed(cvtsudoers, "-f", "json", data=text.encode()))
+    theirs: dict[str, int] = {}
+    for spec in found["User_Specs"]:
+        who = ",".join(_who(user) for user in spec["User_List"])
+        theirs[who] = theirs.get(who, 0) + 1
+    rows = sudoers.collect(RecordedHost({"files": {"/etc/sudoers": text}})).rows
+    assert {key.partition(": ")[2] for key, row in rows.items() if "rule" in row} == set(theirs)
+    names = {key.partition(": ")[2] for key in rows}
+    settings = {name for item in found["Defaults"] for option in item["Options"] for name in option}
+    assert settings >= {name.split()[-1] for name in names if name.startswith("Defaults ")} - {"secure_path"}
+
+
+def _who(user: dict[str, Any]) -> str:
+    (kind, name), *_ = user.items()
+    return {"usergroup": "%{}", "userid": "#{}"}.get(kind, "{}").format(name)
+
+
+def test_certificates_are_told_as_openssl_tells_them() -> None:
+    openssl = tool("openssl")
+    chosen = ["-noout", "-serial", "-startdate", "-enddate", "-fingerprint", "-sha256", "-dateopt", "iso_8601"]
+    seen = 0
+    for name in ("/etc/ssl/certs/ca-certificates.crt", "/usr/share/ca-certificates"):
+        for block in _blocks(Path(name)):
+            data = base64.b64decode(block)
+            ours = der.parse(data)
+            lines = printed(openssl, "x509", "-inform", "DER", *chosen, data=data).splitlines()
+            theirs = dict(line.split("=", 1) for line in lines)
+            assert ours.serial == (theirs["serial"].lower().lstrip("0") or "0")
+            assert ours.not_before == theirs["notBefore"].replace(" ", "T")
+            assert ours.not_after == theirs["notAfter"].replace(" ", "T")
+            seen += 1
+    assert seen or not Path("/etc/ssl/certs/ca-certificates.crt").exists()
+
+
+def _blocks(path: Path, most: int = 40) -> list[bytes]:
+    files = sorted(path.rglob("*.crt")) if path.is_dir() else [path] if path.exists() else []
+    return [block for file in files for block in certificates.BLOCK.findall(file.read_bytes())][:most]
+
+
+def test_this_machine_is_read_twice_alike() -> None:
+    for module in (certificates, authorized_keys, sshd, sudoers):
+        assert module.collect(LocalHost()).rows == module.collect(LocalHost()).rows
