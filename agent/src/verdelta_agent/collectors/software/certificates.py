@@ -16,6 +16,7 @@ from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
 from ..configuration import Reader
 from ..incomplete import missing, together
+from ..system.files import MOUNTINFO, foreign, parse_mounts
 from .der import parse
 
 PLACES = (
@@ -79,11 +80,14 @@ def collect(host: Host) -> Section:
 def _paths(reader: Reader) -> Iterator[str]:
     """Yield the files that may hold certificates, in order."""
     left = ENTRIES
-    pending = [(place, DEPTH) for place in reversed(PLACES + _watched(reader.host)) if reader.host.exists(place)]
+    host = reader.host
+    mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
+    near = [place for place in PLACES + _watched(host) if foreign(place, mounts) is None]  # a dead server would hang
+    pending = [(place, DEPTH) for place in reversed(near) if host.exists(place)]
     seen = set()
     while pending:
         path, depth = pending.pop()
-        if path in seen or path in STORES:
+        if path in seen or path in STORES or (path in mounts and foreign(path, mounts)):
             continue
         seen.add(path)
         left -= 1
