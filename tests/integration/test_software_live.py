@@ -1,5 +1,6 @@
 """What the agent reads of packages and units on this machine, held against the tools that own them."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support import rpmdb as write
 
-from verdelta_agent.collectors.software import dpkg, pip, rpm
+from verdelta_agent.collectors.software import dpkg, gem, npm, pip, rpm
 from verdelta_agent.collectors.software.rpmdb import bdb, read_packages, sqlite
 from verdelta_agent.collectors.system import units
 from verdelta_agent.gather import collect
@@ -252,3 +253,24 @@ def test_units_that_this_machine_does_not_have_are_judged_as_systemctl_does(tmp_
 def test_this_machine_read_twice_has_the_same_rows(collector):
     one, two = collect(LocalHost(), collector.COLLECTOR), collect(LocalHost(), collector.COLLECTOR)
     assert (one.status, one.error, rows_digest(one.rows)) == (two.status, two.error, rows_digest(two.rows))
+
+
+@needs("npm")
+def test_global_packages_of_node_are_those_that_npm_lists():
+    root = said("npm", "root", "--global").strip()
+    if root not in npm.FOLDERS:
+        pytest.skip(f"npm keeps its packages in {root}")
+    listed = json.loads(said("npm", "ls", "--global", "--depth", "0", "--json"))["dependencies"]
+    rows = collect(LocalHost(), npm.COLLECTOR).rows
+    ours = {key.partition(":")[2]: row["version"] for key, row in rows.items() if key.startswith(root + ":")}
+    assert ours == {name: package["version"] for name, package in listed.items()}
+
+
+@needs("/usr/bin/ruby")
+def test_gems_are_those_that_the_systems_ruby_knows():
+    program = "Gem::Specification.each { |gem| puts gem.name + ' ' + gem.version.to_s }"
+    theirs = {tuple(line.split()) for line in said("/usr/bin/ruby", "-e", program).splitlines()}
+    rows = collect(LocalHost(), gem.COLLECTOR).rows
+    ours = {(key.rpartition(":")[2], one.partition("-")[0]) for key, row in rows.items() for one in row["versions"]}
+    assert theirs <= ours
+    assert len(theirs) > 10

@@ -1,0 +1,93 @@
+"""Package managers beside dpkg, rpm and pip: keys outlive an upgrade, and nothing is taken for removed that is not."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verdelta_agent.collectors.software import apk, flatpak, gem, npm, pacman, snap
+from verdelta_agent.gather import collect
+from verdelta_agent.host import RecordedHost
+from verdelta_agent.model import ABSENT, FAILED, OK, Section, canonical
+
+APK = "P:musl\nV:{}\nA:x86_64\no:musl\nF:lib\nR:P:notthis\n\nP:zlib\nV:1.3\nA:x86_64\n\n"
+DESC = "%NAME%\nbash\n\n%VERSION%\n{}\n\n%ARCH%\nx86_64\n\n"
+
+
+def section(module: Any, files: dict[str, Any], **more: Any) -> Section:
+    return collect(RecordedHost({"files": files, **more}), module.COLLECTOR)
+
+
+@pytest.mark.parametrize(
+    ("module", "path", "text"),
+    [
+        (apk, "/lib/apk/db/installed", APK),
+        (pacman, "/var/lib/pacman/local/bash-{}/desc", DESC),
+        (gem, "/var/lib/gems/3.1.0/specifications/rake-{}.gemspec", ""),
+        (npm, "/usr/lib/node_modules/npm/package.json", '{{"version": "{}"}}'),
+    ],
+)
+def test_an_upgrade_is_one_changed_row(module: Any, path: str, text: str) -> None:
+    before, after = (section(module, {path.format(v): text.format(v)}).rows for v in ("1.2.4-r0", "1.2.5-r1"))
+    assert set(before) == set(after)
+    assert len([key for key in before if before[key] != after[key]]) == 1
+
+
+def test_a_database_of_apk_that_is_cut_short_is_failed_and_never_fewer_packages() -> None:
+    whole = APK.format("1.2")
+    for length in range(1, len(whole)):
+        cut = whole[:length]
+        found = section(apk, {"/lib/apk/db/installed": cut})
+        assert found.status == FAILED or cut.endswith("\n")
+        assert found.status == FAILED or len(found.rows) == sum(line[:2] == "V:" for line in cut.split("\n"))
+
+
+def test_an_entry_of_pacman_that_is_half_written_is_named_and_the_others_stand() -> None:
+    files = {"/var/lib/pacman/local/bash-5/desc": DESC.format("5"), "/var/lib/pacman/local/vim-9/desc": "%NAME%\nvim\n"}
+    found = section(pacman, files)
+    assert (found.status, set(found.rows)) == (OK, {"bash"})
+    assert found.error == "partial: not read: vim-9 (half written)"
+
+
+def test_what_snapd_keeps_secret_is_not_shown_and_what_is_no_state_fails() -> None:
+    state = '{"data": {"auth": {"macaroon": "s3cret"}, "snaps": {"a": {"current": "7", "sequence": []}}}}'
+    found = section(snap, {"/var/lib/snapd/state.json": state})
+    assert found.rows["a"]["revision"] == "7"
+    assert b"s3cret" not in canonical(found.rows)
+    for damaged in ("", "[]", '{"data": {"snaps": {"a": {}}}}', '{"data": {"snaps": [1]}}', "[" * 100000):
+        assert section(snap, {"/var/lib/snapd/state.json": damaged}).status == FAILED
+
+
+def test_hosts_without_them_are_absent() -> None:
+    for module in (apk, pacman, snap, flatpak, npm, gem):
+        assert section(module, {}).status == ABSENT
+
+
+@given(st.text(alphabet="PVAo:F%NAME\n 1.-", max_size=200))
+def test_whatever_stands_in_a_database_is_read_or_failed(text: str) -> None:
+    for module, path in ((apk, "/lib/apk/db/installed"), (pacman, "/var/lib/pacman/local/x/desc")):
+        found = section(module, {path: text})
+        assert found.status in (OK, FAILED)
+        assert canonical(found.rows)
+
+
+@given(st.binary(max_size=60))
+def test_whatever_bytes_a_package_json_holds(content: bytes) -> None:
+    found = section(npm, {"/usr/lib/node_modules/x/package.json": {"hex": content.hex()}})
+    assert found.status == OK
+
+
+@pytest.mark.parametrize(
+    ("name", "parsed"),
+    [
+        ("rake-13.0.6.gemspec", ("rake", "13.0.6")),
+        ("nokogiri-1.16.5-x86_64-linux.gemspec", ("nokogiri", "1.16.5-x86_64-linux")),
+        ("net-http-persistent-4.0.2.gemspec", ("net-http-persistent", "4.0.2")),
+        ("rails-7.1.0.beta1.gemspec", ("rails", "7.1.0.beta1")),
+        ("README", None),
+        ("rake.gemspec", None),
+    ],
+)
+def test_a_gems_name_and_version_are_told_from_its_file(name: str, parsed: Any) -> None:
+    assert gem.parse(name) == parsed
