@@ -37,7 +37,8 @@ def collect(host: Host) -> Section:
 
 def _folders(reader: Reader) -> Iterator[str]:
     """Yield the directories of specifications: of each version of Ruby, and of what comes with it."""
-    for root in ROOTS:
+    multiarch = ["/usr/lib/%s/rubygems-integration" % name for name in reader.names("/usr/lib") if "-linux-" in name]
+    for root in ROOTS + tuple(multiarch):
         names = reader.names(root)
         for version in [""] + ["/" + name for name in names if name != "specifications"]:
             for kind in ("specifications", "specifications/default"):
