@@ -36,6 +36,10 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("hardware.filesystems", ("/sys/class/block",), live=True),
     Entry("hardware.network", ("/sys/class/net",), live=True),
     Entry("hardware.pci", ("/sys/bus/pci",), live=True),
+    Entry("hardware.usb", ("/sys/bus/usb/devices",), live=True),
+    Entry("hardware.gpu", ("/sys/bus/pci/devices",), live=True),
+    Entry("hardware.display", ("/sys/class/drm",), live=True),
+    Entry("hardware.sensors", ("/sys/class/hwmon",), live=True),
     Entry("hardware.smbios", ("/sys/firmware/dmi/tables", "/sys/class/dmi/id"), live=True),
     Entry(
         "hardware.firmware",
