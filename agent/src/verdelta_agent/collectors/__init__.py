@@ -61,6 +61,11 @@ SECTIONS: Tuple[Entry, ...] = (
         ("/usr/lib/node_modules", "/usr/local/lib/node_modules", "/usr/share/nodejs", "/usr/lib/nodejs"),
     ),
     Entry("software.gem"),
+    Entry("software.docker", ("/var/lib/docker", "/etc/docker/daemon.json")),
+    Entry("software.podman", ("/var/lib/containers/storage", "/etc/containers/storage.conf")),
+    Entry(
+        "software.containerd", ("/var/lib/containerd", "/var/lib/rancher/k3s/agent/containerd", "/run/k3s/containerd")
+    ),
     Entry("software.repositories"),
     Entry("software.certificates"),
     Entry("system.host"),
