@@ -1,7 +1,8 @@
 """Alpine's packages, from apk's own database.
 
-Source of the format: apk-tools' doc/apk-package(5) and "Apk spec" of the Alpine wiki: a paragraph a package, a letter
-and a colon before each field.  What people asked for stands in /etc/apk/world; the rest came along.
+Source of the format: apk-tools' doc/apk-package(5), src/database.c (apk_db_fdb_read) and "Apk spec" of the Alpine wiki:
+a paragraph a package, a letter and a colon before each field.  What people asked for stands in /etc/apk/world; the rest
+came along.
 """
 
 from typing import Dict, Iterable, List, Optional, Set, Tuple
@@ -11,7 +12,8 @@ from ...model import OK, Collector, Row, Rows, Section, absent
 
 DATABASES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 WORLD = "/etc/apk/world"
-FIELDS = {"P": "name", "V": "version", "A": "architecture", "o": "origin", "s": "tag", "r": "replaces"}
+FIELDS = {"P": "name", "V": "version", "A": "architecture", "o": "origin", "s": "tag", "f": "flags"}
+BROKEN = {"f": "files", "s": "script", "x": "extended attributes"}  # the other flag, S, is of a checksum
 
 
 def collect(host: Host) -> Section:
@@ -46,9 +48,8 @@ def parse(installed: str, world: Optional[Iterable[str]]) -> Rows:
 
 def _package(paragraph: str, explicit: Optional[Set[str]]) -> Tuple[str, Row]:
     found: Dict[str, str] = {}
-    for line in paragraph.split("\n"):
-        if line[:2] == "F:":  # the files begin, and are most of the text
-            break
+    head, _, _ = paragraph.partition("\nF:")  # the files begin, and are most of the text
+    for line in head.split("\n"):
         if line[1:2] == ":" and line[0] in FIELDS:
             found[FIELDS[line[0]]] = line[2:]
     if not found.get("name") or not found.get("version"):
@@ -59,6 +60,9 @@ def _package(paragraph: str, explicit: Optional[Set[str]]) -> Tuple[str, Row]:
         row["origin"] = found["origin"]
     if "tag" in found:
         row["tag"] = found["tag"]
+    broken = [what for flag, what in BROKEN.items() if flag in found.get("flags", "")]
+    if broken:
+        row["broken"] = broken
     return found["name"], row
 
 
@@ -82,5 +86,6 @@ COLLECTOR = Collector(
         "explicit": "whether /etc/apk/world asks for it; the others came along; null where that may not be read",
         "origin": "source package, where its name differs",
         "tag": "tag of the repository that it is pinned to",
+        "broken": "what went wrong when it was installed: files, script, extended attributes",
     },
 )

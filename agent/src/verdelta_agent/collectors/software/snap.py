@@ -1,30 +1,38 @@
 """Snaps, from snapd's state; where that may not be read, from the links to the revisions in use.
 
 Source of the format: snapd's overlord/snapstate/snapmgr.go (SnapState) and snap/info.go (SideInfo), as JSON in
-state.json; the layout of /snap is in snapd's documentation.
+state.json; the layout of /snap is in snapd's documentation.  The state knows a revision by its number alone: its
+version stands in meta/snap.yaml of what is mounted.
 """
 
 import json
-from typing import Any, Dict, List
+import re
+from typing import Any, Dict, List, Optional
 
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
-from ..incomplete import missing
+from ..incomplete import missing, together
+from ..system.files import MOUNTINFO, foreign, parse_mounts
 
 STATE = "/var/lib/snapd/state.json"
 MOUNTED = ("/snap", "/var/lib/snapd/snap")
 SIZE = 32 << 20  # bytes of the state
+YAML = 1 << 20  # bytes of a snap.yaml
+VERSION = re.compile(r"^version:[ \t]*([\"']?)(.*?)\1[ \t]*(?:#.*)?$", re.MULTILINE)
 
 
 def collect(host: Host) -> Section:
     """Absent where the host has no snaps; without the right to read snapd's state, partial."""
+    error = None
     try:
-        if host.exists(STATE):
-            return Section(OK, parse(host.read(STATE, SIZE)), {})
+        rows = parse(host.read(STATE, SIZE)) if host.exists(STATE) else None
     except PermissionError:
-        return Section(OK, _links(host), {}, "channels: no permission to read %s" % STATE)
-    rows = _links(host)
-    return Section(OK, rows, {}, missing("channels: not there", [STATE])) if rows else absent("there are no snaps")
+        rows, error = _links(host), "channels: no permission to read %s" % STATE
+    if rows is None:
+        rows, error = _links(host), missing("channels: not there", [STATE])
+        if not rows:
+            return absent("there are no snaps")
+    return Section(OK, rows, {}, together(error, missing("versions: not read", _add_versions(host, rows))))
 
 
 def parse(state: str) -> Rows:
@@ -42,7 +50,7 @@ def _row(snap: Dict[str, Any]) -> Row:
     used = next((side for side in sequence if str(side.get("revision")) == current), {})
     return {
         "revision": current,
-        "channel": str(used.get("channel") or snap.get("channel") or ""),
+        "channel": str(snap.get("channel") or ""),  # not where the revision came from, which is of no account any more
         "type": str(snap.get("type") or "app"),
         "enabled": bool(snap.get("active", False)),
         "devmode": bool(snap.get("devmode", False)),
@@ -61,6 +69,38 @@ def _links(host: Host) -> Rows:
     return rows
 
 
+def _add_versions(host: Host, rows: Rows) -> List[str]:
+    """Add to each row the version that its revision states, if it is mounted; return what could not be read.
+
+    Where the kernel may not mount it, as in a container, a program does: that one is not asked, for it may not answer.
+    """
+    mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "") if rows else {}
+    folders = [folder for folder in MOUNTED if host.exists(folder)] if rows else []
+    unread: List[str] = []
+    for name, row in rows.items():
+        for folder in folders:
+            path = "%s/%s/%s" % (folder, name, row["revision"])
+            try:
+                kind = foreign(path, mounts)
+                version = version_in(host.read(path + "/meta/snap.yaml", YAML)) if kind is None else None
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # not mounted, because it is disabled, or the system does not run
+            except OSError as error:
+                kind, version = error.strerror or "unreadable", None
+            if kind is not None:
+                unread.append("%s (%s)" % (path, kind))
+            if version is not None:
+                row["version"] = version
+            break
+    return unread
+
+
+def version_in(yaml: str) -> Optional[str]:
+    """Return the version that a snap.yaml states, or None."""
+    stated = VERSION.search(yaml)
+    return stated.group(2) if stated else None
+
+
 COLLECTOR = Collector(
     "software.snap",
     key="name",
@@ -68,6 +108,7 @@ COLLECTOR = Collector(
     deadline=5,
     fields={
         "revision": "revision in use; x1 and so on where it was installed from a file",
+        "version": "version that the revision states, where it is mounted",
         "channel": "channel that it follows",
         "type": "app, base, os, kernel, gadget, snapd",
         "enabled": "whether it can be run",
