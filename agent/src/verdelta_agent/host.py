@@ -83,6 +83,10 @@ class Host:
         """Return a path of the machine that the agent runs on with the same content, for libraries that open files."""
         raise NotImplementedError
 
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        """Return the netlink messages of the list that a request with this body, in hexadecimal digits, asks for."""
+        raise NotImplementedError
+
     def read(self, path: str, limit: int = LIMIT) -> str:
         """Return the content of a text file; bytes that are no UTF-8 become \\xNN."""
         return self.read_bytes(path, limit).decode("utf-8", "backslashreplace")
@@ -107,7 +111,7 @@ class Host:
 
 
 # What can be asked of a host; a collector's section follows from the answers, and from nothing else.
-QUESTIONS = ("read_bytes", "lstat", "listdir", "readlink", "resolve", "exists", "run", "local_path")
+QUESTIONS = ("read_bytes", "lstat", "listdir", "readlink", "resolve", "exists", "run", "local_path", "netlink")
 
 
 class LocalHost(Host):
@@ -177,6 +181,11 @@ class LocalHost(Host):
 
     def local_path(self, path: str) -> str:
         return path
+
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        from . import netlink  # few collectors ask
+
+        return netlink.dump(protocol, kind, bytes.fromhex(body), netlink.LIMIT)
 
 
 _UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
@@ -250,6 +259,9 @@ class RootedHost(LocalHost):
     def local_path(self, path: str) -> str:
         return self._outside(path)
 
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        raise _os_error(errno.EPROTONOSUPPORT, "netlink")
+
     def _outside(self, path: str, follow: bool = True) -> str:
         """Return the path on this machine.  Raises OSError where the links of the tree go round in a circle."""
         directory, _, name = path.rpartition("/")
@@ -270,7 +282,8 @@ class RecordedHost(Host):
 
     A file's content is its text, {"hex": bytes} or {"error": "EACCES"}.  "status" gives mode, uid and gid where they
     matter (0644 and root otherwise).  "directories" lists empty ones; the others follow from the paths.  "commands"
-    maps a command, joined by spaces, to what it prints.  "watched" replaces the watched paths.
+    maps a command, joined by spaces, to what it prints.  "netlink" maps a request, "protocol type body", to the digits
+    of its answer, or to an error as of a file.  "watched" replaces the watched paths.
 
     Paths are absolute, and lead where they would on the machine, or to the same error.
     """
@@ -280,6 +293,7 @@ class RecordedHost(Host):
         self.links: Mapping[str, str] = recording.get("links", {})
         self.status: Mapping[str, Mapping[str, int]] = recording.get("status", {})
         self.commands: Mapping[str, str] = recording.get("commands", {})
+        self.answers: Mapping[str, Any] = recording.get("netlink", {})
         self.watched = recording.get("watched", Host.watched)
         self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
@@ -362,6 +376,13 @@ class RecordedHost(Host):
         with open(copy, "wb") as file:
             file.write(self.read_bytes(path))
         return copy
+
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        request = "%d %d %s" % (protocol, kind, body)
+        answer = self.answers.get(request, {"error": "EPROTONOSUPPORT"})
+        if isinstance(answer, str):
+            return bytes.fromhex(answer)
+        raise _os_error(getattr(errno, answer["error"]), "netlink")
 
 
 def walk(path: str, follow: bool, link_at: Callable[[str], Optional[str]], enter: Callable[[str], None]) -> str:
