@@ -37,6 +37,7 @@ SECTION_NAMES = (
     "system.sysctl",
     "system.mounts",
     "system.sockets",
+    "system.network",
     "system.users",
     "system.groups",
     "system.units",

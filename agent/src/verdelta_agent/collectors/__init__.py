@@ -45,6 +45,7 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("system.sysctl", ("/proc/sys",), live=True),
     Entry("system.mounts"),
     Entry("system.sockets", ("/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6"), live=True),
+    Entry("system.network", ("/proc/net/dev",), live=True),
     Entry("system.users", ("/etc/passwd",)),
     Entry("system.groups", ("/etc/group",)),
     Entry("system.units"),

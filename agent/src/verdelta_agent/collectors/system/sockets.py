@@ -16,6 +16,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...host import Host
 from ...model import OK, Collector, Rows, Section, absent
+from .addresses import written
 
 PROTOCOLS = (("tcp", "/proc/net/tcp"), ("tcp", "/proc/net/tcp6"), ("udp", "/proc/net/udp"), ("udp", "/proc/net/udp6"))
 RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
@@ -96,30 +97,12 @@ def decode_address(text: str, byte_order: str = sys.byteorder) -> str:
     if [len(word) for word in words] not in ([4], [4] * 4):
         raise ValueError("not an address: %r" % text[:40])
     octets = b"".join(word[::-1] if byte_order == "little" else word for word in words)
-    return _dotted(octets) if len(octets) == 4 else "[%s]" % _colons(octets)
+    return bracketed(octets)
 
 
-def _dotted(octets: bytes) -> str:
-    return "%d.%d.%d.%d" % tuple(octets)
-
-
-def _colons(octets: bytes) -> str:
-    """Return an IPv6 address as RFC 5952 writes it.  By hand: importing ipaddress costs more than the whole section."""
-    if octets[:12] == b"\0" * 10 + b"\xff\xff":
-        return "::ffff:" + _dotted(octets[12:])
-    groups = ["%x" % (octets[index] << 8 | octets[index + 1]) for index in range(0, 16, 2)]
-    length, start = max((_zeros(groups, index), -index) for index in range(8))
-    if length < 2:
-        return ":".join(groups)
-    return ":".join(groups[:-start]) + "::" + ":".join(groups[-start + length :])
-
-
-def _zeros(groups: List[str], start: int) -> int:
-    """Return how many groups from `start` on are zero."""
-    end = start
-    while end < 8 and groups[end] == "0":
-        end += 1
-    return end - start
+def bracketed(octets: bytes) -> str:
+    """Return an address as it stands before a colon and a port."""
+    return written(octets) if len(octets) == 4 else "[%s]" % written(octets)
 
 
 COLLECTOR = Collector(

@@ -1,0 +1,110 @@
+"""The network's settings, its sockets and its firewall, held against iproute2 and nft in a network namespace."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import verdelta_agent
+
+NAME = f"verdelta-test-{os.getpid()}"
+AGENT = Path(verdelta_agent.__file__).parents[1]
+SETTINGS = """
+link set lo up
+link add eth0 type veth peer name eth1
+link set eth0 up
+link set eth1 up
+addr add 192.0.2.10/24 dev eth0
+addr add 192.0.2.11/24 dev eth0 label eth0:web
+addr add 192.0.2.77/24 dev eth0 valid_lft 3600 preferred_lft 3600
+addr add 198.51.100.5/32 dev eth0
+addr add 2001:db8::10/64 dev eth0 nodad
+route add default via 192.0.2.1 metric 100
+route add 203.0.113.0/24 proto static nexthop via 192.0.2.2 weight 2 nexthop via 192.0.2.3
+route add 203.0.113.128/25 via 192.0.2.4 proto bgp
+route add blackhole 10.9.0.0/16 proto static
+-6 route add 2001:db8:9::/48 via 2001:db8::2 proto static
+rule add from 10.1.0.0/16 fwmark 0x1/0xff iif eth0 table 100 priority 100
+"""
+
+
+def run(*command: str, stdin: str | None = None) -> str:
+    done = subprocess.run(command, input=stdin, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise AssertionError(f"{command}: {done.stderr}")
+    return done.stdout
+
+
+def within(*command: str, stdin: str | None = None) -> str:
+    if shutil.which(command[0], path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+        pytest.skip(f"{command[0]} is not installed")
+    return run("ip", "netns", "exec", NAME, *command, stdin=stdin)
+
+
+def section(name: str) -> dict[str, Any]:
+    program = f"import sys; sys.path.insert(0, {str(AGENT)!r}); from verdelta_agent.cli import main; sys.exit(main())"
+    printed = within(sys.executable, "-ISE", "-c", program, "inventory", name, "-o", "json")
+    found: dict[str, Any] = json.loads(printed)["sections"][name]
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespace() -> Iterator[None]:
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("needs root and ip, for a network namespace of its own")
+    run("ip", "netns", "add", NAME)
+    try:
+        for line in SETTINGS.strip().splitlines():
+            run("ip", "-n", NAME, *line.split())
+        yield
+    finally:
+        run("ip", "netns", "del", NAME)
+
+
+def test_addresses_are_those_that_ip_lists() -> None:
+    seen = section("system.network")
+    listed = json.loads(run("ip", "-n", NAME, "-j", "addr"))
+    theirs = {
+        f"address {link['ifname']} {info['local']}/{info['prefixlen']}": not info.get("dynamic", False)
+        for link in listed
+        for info in link.get("addr_info", [])
+    }
+    ours = {key for key in [*seen["rows"], *seen["volatile"]] if key.startswith("address ")}
+    assert ours == set(theirs)
+    leased = {key for key, row in seen["volatile"].items() if row["reason"] == "it has a lifetime"}
+    assert leased == {key for key, permanent in theirs.items() if not permanent}
+
+
+def test_routes_are_those_that_ip_lists() -> None:
+    seen = section("system.network")
+    rows = {**seen["rows"], **seen["volatile"]}
+    for family, default in (("-4", "0.0.0.0/0"), ("-6", "::/0")):
+        whole = 32 if family == "-4" else 128
+        for route in json.loads(run("ip", "-n", NAME, family, "-j", "-d", "route", "show", "table", "main")):
+            destination = default if route["dst"] == "default" else route["dst"]
+            destination += "" if "/" in destination else f"/{whole}"
+            row = rows.pop(f"route {destination} metric {route.get('metric', 0)}", None)
+            if row is None:  # one more way of a row that was looked at before: fe80::/64 of each interface
+                assert destination == "fe80::/64"
+                continue
+            assert (row["protocol"], row["type"]) == (route["protocol"], route["type"])
+            for way in route.get("nexthops", [route]):
+                if "gateway" in way:
+                    assert any(text.startswith(f"{way['gateway']} {way['dev']}") for text in row["via"])
+    assert [key for key in rows if key.startswith("route ")] == []
+
+
+def test_rules_are_those_that_ip_lists_but_for_the_defaults() -> None:
+    seen = {row["priority"] for row in section("system.network")["rows"].values() if row["kind"] == "rule"}
+    listed = {rule["priority"] for rule in json.loads(run("ip", "-n", NAME, "-j", "rule"))}
+    assert seen == listed - {0, 32766, 32767}
+
+
+def test_an_idle_network_gives_the_same_rows() -> None:
+    assert section("system.network")["rows"] == section("system.network")["rows"]
