@@ -108,3 +108,44 @@ def test_rules_are_those_that_ip_lists_but_for_the_defaults() -> None:
 
 def test_an_idle_network_gives_the_same_rows() -> None:
     assert section("system.network")["rows"] == section("system.network")["rows"]
+
+
+SERVE = """
+import os, socket, sys
+sys.path.insert(0, sys.argv[1])
+kept = [socket.create_server(("127.0.0.1", 8080)), socket.create_server(("::", 8443), family=socket.AF_INET6)]
+kept.append(socket.create_server(("::", 8444), family=socket.AF_INET6, dualstack_ipv6=True))
+kept += [socket.create_server(("0.0.0.0", 8080 + n), reuse_port=True) for n in (1, 1, 1, 2)]
+for address in (("0.0.0.0", 53), ("::1", 123), ("0.0.0.0", 53530)):
+    kept.append(socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM))
+    kept[-1].bind(address)
+connected = socket.create_connection(("127.0.0.1", 8080))
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind(("127.0.0.1", 5000))
+datagrams.connect(("127.0.0.1", 53))
+from verdelta_agent.collectors.system import sockets
+from verdelta_agent.host import LocalHost
+import json, subprocess
+asked, read = sockets._asked(LocalHost()), sockets._read(LocalHost())
+section = sockets.collect(LocalHost())
+listed = subprocess.run(["ss", "-lntuH"], capture_output=True, text=True, check=True).stdout
+print(json.dumps([sorted(asked) if asked is not None else None, sorted(read), sorted(section.rows), listed]))
+"""
+
+
+def test_sockets_are_those_that_ss_lists_and_the_same_by_netlink_and_by_the_files() -> None:
+    if shutil.which("ss") is None:
+        pytest.skip("ss is not installed")
+    asked, read, rows, listed = json.loads(within(sys.executable, "-ISE", "-c", SERVE, str(AGENT)))
+    if asked is None:
+        print("this kernel is not asked by netlink: it would load modules, or does not answer")
+    else:
+        assert asked == read
+    theirs = set()
+    for line in listed.splitlines():
+        protocol, _, _, _, local = line.split()[:5]
+        address, _, port = local.rpartition(":")
+        if protocol == "udp" and int(port) >= 32768:  # a client's, as far as one can tell
+            continue
+        theirs.add(f"{protocol} {'[::]' if address == '*' else address.partition('%')[0]}:{port}")
+    assert set(rows) == theirs
