@@ -149,3 +149,119 @@ def test_sockets_are_those_that_ss_lists_and_the_same_by_netlink_and_by_the_file
             continue
         theirs.add(f"{protocol} {'[::]' if address == '*' else address.partition('%')[0]}:{port}")
     assert set(rows) == theirs
+
+
+RULES = """
+flush ruleset
+table inet filter {
+  set blocked { type ipv4_addr; flags interval; elements = { 192.0.2.0/24, 198.51.100.7 }; }
+  set seen { type ipv4_addr; flags dynamic,timeout; timeout 1h; size 65535; }
+  map jumps { type inet_service : verdict; elements = { 22 : jump ssh, 80 : accept }; }
+  chain ssh {
+    limit rate 5/minute counter accept
+  }
+  chain input {
+    type filter hook input priority 0; policy drop;
+    iif "lo" counter accept
+    ip saddr @blocked drop
+    tcp dport vmap @jumps
+    tcp dport { 8080, 8443-8450 } counter accept
+    tcp dport 99 jump {
+      ip saddr { 10.0.0.1, 10.0.0.2 } accept
+      counter drop
+    }
+    add @seen { ip saddr }
+  }
+  chain output {
+    type filter hook output priority 10; policy accept;
+    add @seen { ip daddr }
+    counter
+  }
+}
+table ip nat {
+  chain post {
+    type nat hook postrouting priority srcnat;
+    oifname "eth0" masquerade
+  }
+}
+"""
+KNOCK = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))"
+
+
+@pytest.fixture
+def rules() -> str:
+    try:
+        within("nft", "-f", "-", stdin=RULES)
+    except AssertionError as error:
+        pytest.skip(f"this kernel has no nftables, or not all of what the rules use: {error}")
+    return RULES
+
+
+def test_chains_and_sets_are_those_that_nft_lists(rules: str) -> None:
+    listed = json.loads(within("nft", "-j", "list", "ruleset"))["nftables"]
+    count: dict[str, int] = {}
+    for item in listed:
+        if "rule" in item:
+            owner = f"chain {item['rule']['family']} {item['rule']['table']} {item['rule']['chain']}"
+            count[owner] = count.get(owner, 0) + 1
+    theirs: dict[str, Any] = {}
+    for item in listed:
+        for kind in ("table", "chain", "set", "map"):
+            if kind in item:
+                found = item[kind]
+                names = [found["name"]] if kind == "table" else [found["table"], found["name"]]
+                theirs[" ".join([kind, found["family"], *names])] = found
+    rows = section("system.firewall")["rows"]
+    assert set(rows) == set(theirs)
+    for name, row in rows.items():
+        if row["kind"] == "chain":
+            known = (row["hook"], row["priority"], row["policy"], row["type"], row["rules"])
+            theirs_known = tuple(theirs[name].get(field) for field in ("hook", "prio", "policy", "type"))
+            assert known == (*theirs_known, count.get(name, 0))
+        elif row["kind"] in ("set", "map") and row["elements"] is not None:
+            assert row["elements"] == len(theirs[name]["elem"])
+
+
+def test_a_reload_of_the_same_rules_and_packets_that_pass_change_nothing(rules: str) -> None:
+    before = section("system.firewall")
+    within(sys.executable, "-c", KNOCK)
+    after = section("system.firewall")
+    assert after["rows"] == before["rows"]
+    assert after["volatile"]["set inet filter seen"] == {"passing_elements": 1}
+    within("nft", "-f", "-", stdin=rules)
+    assert section("system.firewall") == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("8443-8450", "8443-8451", "chain inet filter input"),
+        ("10.0.0.2", "10.0.0.3", "chain inet filter input"),
+        ("198.51.100.7", "198.51.100.8", "set inet filter blocked"),
+        ("80 : accept", "80 : drop", "map inet filter jumps"),
+        ("5/minute", "6/minute", "chain inet filter ssh"),
+        ("policy drop", "policy accept", "chain inet filter input"),
+        ("priority 10", "priority 11", "chain inet filter output"),
+    ],
+)
+def test_each_change_of_the_rules_is_one_changed_row(rules: str, old: str, new: str, key: str) -> None:
+    before = section("system.firewall")["rows"]
+    within("nft", "-f", "-", stdin=rules.replace(old, new))
+    after = section("system.firewall")["rows"]
+    assert set(before) == set(after)
+    assert [name for name in before if before[name] != after[name]] == [key]
+
+
+def test_without_root_the_firewall_is_not_taken_for_empty(rules: str) -> None:
+    program = (
+        f"import os, sys; os.setgid(65534); os.setuid(65534); sys.path.insert(0, {str(AGENT)!r})\n"
+        "from verdelta_agent.cli import main; sys.exit(main())"
+    )
+    python = shutil.which("python3", path="/usr/bin") or sys.executable  # everybody may run it, unlike one below /root
+    command = [python, "-ISE", "-c", program, "inventory", "system.firewall", "-o", "json"]
+    done = subprocess.run(["ip", "netns", "exec", NAME, *command], check=False, capture_output=True, text=True)
+    if not done.stdout:
+        pytest.skip(f"nobody may read the agent here: {done.stderr[-200:]}")
+    seen = json.loads(done.stdout)["sections"]["system.firewall"]
+    assert seen["status"] == "failed"
+    assert seen["error"].startswith("permission")

@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 import pytest
 
 from verdelta_agent.collectors.system import (
+    firewall,
     groups,
     kernel,
     modules,
     mounts,
+    network,
     sockets,
     sysctl,
     users,
@@ -30,6 +32,7 @@ from verdelta_agent.host import LocalHost
 from verdelta_agent.model import Collector, Section, rows_digest
 
 SYSTEM = [module.COLLECTOR for module in (operating_system, kernel, modules, sysctl, mounts, sockets, users, groups)]
+SYSTEM += [module.COLLECTOR for module in (network, firewall)]
 AGENT = Path(kernel.__file__).parents[3]
 Seen = TypeVar("Seen")
 

@@ -38,6 +38,7 @@ SECTION_NAMES = (
     "system.mounts",
     "system.sockets",
     "system.network",
+    "system.firewall",
     "system.users",
     "system.groups",
     "system.units",

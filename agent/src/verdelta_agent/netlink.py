@@ -72,9 +72,17 @@ def text(value: Optional[bytes]) -> str:
 
 def message(kind: int, flags: int, body: bytes, sequence: int = 0) -> bytes:
     """Return a message, padded.  In an answer that is handed on, sequence and port are 0: they tell nothing."""
-    words = ((HEADER + len(body), 4), (kind, 2), (flags, 2), (sequence, 4), (0, 4))
-    header = b"".join(value.to_bytes(size, "big" if sys.byteorder == "big" else "little") for value, size in words)
+    header = _packed(HEADER + len(body), 4) + _packed(kind, 2) + _packed(flags, 2) + _packed(sequence, 4) + bytes(4)
     return header + body + bytes(-len(body) % 4)
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Return an attribute, padded."""
+    return _packed(4 + len(value), 2) + _packed(kind, 2) + value + bytes(-len(value) % 4)
+
+
+def _packed(value: int, size: int) -> bytes:
+    return value.to_bytes(size, "big" if sys.byteorder == "big" else "little")
 
 
 def dump(protocol: int, kind: int, body: bytes, limit: int) -> bytes:

@@ -19,14 +19,13 @@ from ...model import OK, Collector, Row, Rows, Section, absent
 from ...netlink import ROUTE
 from ..incomplete import missing, together
 from .addresses import written
-from .rtnetlink import Lists, parse, passing
+from .rtnetlink import LINKS, Lists, parse, passing
 
 DEVICES = "/proc/net/dev"
 RESOLVER = "/etc/resolv.conf"
 ADDRESSES6, ROUTES4, ROUTES6 = "/proc/net/if_inet6", "/proc/net/route", "/proc/net/ipv6_route"
 
 # The requests, each with the whole structure of its list, which newer kernels insist on.
-_LINKS = (18, "00" * 16 + (b"\x08\0\x1d\0\x08\0\0\0" if sys.byteorder == "little" else b"\0\x08\0\x1d\0\0\0\x08").hex())
 _ADDRESSES = (22, "00" * 8)
 _ROUTES = (26, "02000000fe" + "00" * 7), (26, "0a000000fe" + "00" * 7)  # of the main table
 _RULES = (34, "02" + "00" * 11), (34, "0a" + "00" * 11)
@@ -56,7 +55,7 @@ def collect(host: Host) -> Section:
 
 def _ask(host: Host) -> Tuple[Lists, List[str]]:
     """Return the lists, and what the kernel refused.  Raises OSError where it has no addresses to tell."""
-    links, addresses = host.netlink(ROUTE, *_LINKS), host.netlink(ROUTE, *_ADDRESSES)
+    links, addresses = host.netlink(ROUTE, *LINKS), host.netlink(ROUTE, *_ADDRESSES)
     refused: List[str] = []
     lists: Dict[str, bytes] = {"routes": b"", "rules": b""}
     for name, requests in (("routes", _ROUTES), ("rules", _RULES)):

@@ -4,12 +4,16 @@ Source of the format: rtnetlink(7), include/uapi/linux/{if_addr,if_link,rtnetlin
 """
 
 import re
+import sys
 from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ...model import Row, Rows
 from ...netlink import attributes, elements, messages, number, text
 from ..hardware.network import PASSING
 from .addresses import written
+
+# RTM_GETLINK, without the counters of packets (IFLA_EXT_MASK); kind and body of the request
+LINKS = (18, "00" * 16 + (b"\x08\0\x1d\0\x08\0\0\0" if sys.byteorder == "little" else b"\0\x08\0\x1d\0\0\0\x08").hex())
 
 _OVERLAY = re.compile(r"(flannel|cni[0-9]|kube-|nodelocaldns|vxlan\.calico|tunl0|weave|gre0|cilium)")  # of clusters
 _FAMILIES = {2: "ipv4", 10: "ipv6"}
@@ -53,7 +57,7 @@ class Found(NamedTuple):
 
 def parse(lists: Lists) -> Tuple[Rows, Rows]:
     """Return the stable and the volatile rows.  Raises ValueError."""
-    names = dict(_links(lists.links))
+    names = link_names(lists.links)
     found = _unless_single(list(_addresses(lists.addresses, names)))
     found += _routes(lists.routes, names)
     found += _rules(lists.rules)
@@ -76,6 +80,11 @@ def _add(rows: Rows, key: str, row: Row) -> None:
 def passing(name: str) -> bool:
     """Return whether an interface is one that containers, virtual machines or clusters make for themselves."""
     return PASSING.match(name) is not None or _OVERLAY.match(name) is not None
+
+
+def link_names(data: bytes) -> Dict[int, str]:
+    """Return number -> name of the interfaces.  Raises ValueError."""
+    return dict(_links(data))
 
 
 def _links(data: bytes) -> Iterator[Tuple[int, str]]:
