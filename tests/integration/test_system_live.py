@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 import pytest
 
 from verdelta_agent.collectors.system import (
+    firewall,
     fstab,
     groups,
     kernel,
     modules,
     mounts,
+    network,
     sockets,
     sysctl,
     users,
@@ -30,9 +32,8 @@ from verdelta_agent.gather import collect
 from verdelta_agent.host import LocalHost
 from verdelta_agent.model import Collector, Section, rows_digest
 
-SYSTEM = [
-    module.COLLECTOR for module in (operating_system, kernel, modules, sysctl, mounts, fstab, sockets, users, groups)
-]
+SYSTEM = [module.COLLECTOR for module in (operating_system, kernel, modules, sysctl, mounts, fstab, sockets, users)]
+SYSTEM += [module.COLLECTOR for module in (groups, network, firewall)]
 AGENT = Path(kernel.__file__).parents[3]
 Seen = TypeVar("Seen")
 

@@ -41,6 +41,7 @@ class RecordingHost(Host):
         self.commands: dict[str, str] = {}
         self.devices: dict[str, dict[str, str]] = {}
         self.controller: dict[str, str] = {}
+        self.answers: dict[str, Any] = {}
 
     def recording(self) -> dict[str, Any]:
         """Return what RecordedHost takes, in a steady order and without empty parts."""
@@ -55,6 +56,7 @@ class RecordingHost(Host):
             "commands": dict(sorted(self.commands.items())),
             "devices": dict(sorted(self.devices.items())),
             "controller": dict(sorted(self.controller.items())),
+            "netlink": dict(sorted(self.answers.items())),
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -117,6 +119,16 @@ class RecordingHost(Host):
     def local_path(self, path: str) -> str:
         self.read_bytes(path)
         return self.inner.local_path(path)
+
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        request = f"{protocol} {kind} {body}"
+        try:
+            answer = self.inner.netlink(protocol, kind, body)
+        except OSError as error:
+            self.answers[request] = {"error": errno.errorcode[error.errno or errno.EIO]}
+            raise
+        self.answers[request] = answer.hex()
+        return answer
 
     def _refused(self, real: str, error: OSError) -> None:
         if self.inner.lstat(real).kind == "directory":

@@ -94,6 +94,10 @@ class Host:
         """Return a path of the machine that the agent runs on with the same content, for libraries that open files."""
         raise NotImplementedError
 
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        """Return the netlink messages of the list that a request with this body, in hexadecimal digits, asks for."""
+        raise NotImplementedError
+
     def read(self, path: str, limit: int = LIMIT) -> str:
         """Return the content of a text file; bytes that are no UTF-8 become \\xNN."""
         return self.read_bytes(path, limit).decode("utf-8", "backslashreplace")
@@ -128,7 +132,7 @@ QUESTIONS: Sequence[str] = (
     "exists",
     "run",
     "local_path",
-) + ("ask_controller",)
+) + ("ask_controller", "netlink")
 
 
 class LocalHost(Host):
@@ -214,6 +218,11 @@ class LocalHost(Host):
     def local_path(self, path: str) -> str:
         return path
 
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        from . import netlink  # few collectors ask
+
+        return netlink.dump(protocol, kind, bytes.fromhex(body), netlink.LIMIT)
+
 
 _UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
 
@@ -286,6 +295,9 @@ class RootedHost(LocalHost):
     def local_path(self, path: str) -> str:
         return self._outside(path)
 
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        raise _os_error(errno.EPROTONOSUPPORT, "netlink")
+
     def _outside(self, path: str, follow: bool = True) -> str:
         """Return the path on this machine.  Raises OSError where the links of the tree go round in a circle."""
         directory, _, name = path.rpartition("/")
@@ -307,8 +319,9 @@ class RecordedHost(Host):
     A file's content is its text, {"hex": bytes} or {"error": "EACCES"}.  "status" gives mode, uid and gid where they
     matter (0644 and root otherwise).  "directories" lists empty ones; the others follow from the paths.  "commands"
     maps a command, joined by spaces, to what it prints, and "controller" a request to the management controller to its
-    answer, both as hex digits.  "watched" replaces the watched paths.  "devices" maps a block device to {offset: hex}:
-    every other byte of it is zero; or to {"error": "EIO"}.
+    answer, both as hex digits.  "netlink" maps a request, "protocol type body", to the digits of its answer, or to an
+    error as of a file.  "watched" replaces the watched paths.  "devices" maps a block device to {offset: hex}: every
+    other byte of it is zero; or to {"error": "EIO"}.
 
     Paths are absolute, and lead where they would on the machine, or to the same error.
     """
@@ -320,6 +333,7 @@ class RecordedHost(Host):
         self.commands: Mapping[str, str] = recording.get("commands", {})
         self.devices: Mapping[str, Mapping[str, str]] = recording.get("devices", {})
         self.controller: Mapping[str, str] = recording.get("controller", {})
+        self.answers: Mapping[str, Any] = recording.get("netlink", {})
         self.watched = recording.get("watched", Host.watched)
         self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
@@ -420,6 +434,13 @@ class RecordedHost(Host):
         with open(copy, "wb") as file:
             file.write(self.read_bytes(path))
         return copy
+
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        request = "%d %d %s" % (protocol, kind, body)
+        answer = self.answers.get(request, {"error": "EPROTONOSUPPORT"})
+        if isinstance(answer, str):
+            return bytes.fromhex(answer)
+        raise _os_error(getattr(errno, answer["error"]), "netlink")
 
 
 def walk(path: str, follow: bool, link_at: Callable[[str], Optional[str]], enter: Callable[[str], None]) -> str:

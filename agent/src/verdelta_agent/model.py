@@ -58,6 +58,8 @@ SECTION_NAMES = (
     "system.mounts",
     "system.fstab",
     "system.sockets",
+    "system.network",
+    "system.firewall",
     "system.users",
     "system.groups",
     "system.sudoers",

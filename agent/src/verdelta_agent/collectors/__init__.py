@@ -75,6 +75,12 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("system.mounts"),
     Entry("system.fstab", ("/etc/fstab", "/etc/crypttab")),
     Entry("system.sockets", ("/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6"), live=True),
+    Entry("system.network", ("/proc/net/dev",), live=True),
+    Entry(
+        "system.firewall",
+        ("/proc/net/netfilter", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names", "/sys/module/nf_tables"),
+        live=True,
+    ),
     Entry("system.users", ("/etc/passwd",)),
     Entry("system.groups", ("/etc/group",)),
     Entry("system.sudoers", ("/etc/sudoers", "/etc/doas.conf", "/etc/doas.d")),

@@ -24,7 +24,7 @@ _EVERY = ("uevent", "type", "address", "addr_assign_type", "flags", "mtu", "oper
 _PLUGGED = ("device/uevent", "device/sriov_numvfs", "bonding_slave/perm_hwaddr", "speed", "duplex")
 _BOND = ("bonding/mode", "bonding/xmit_hash_policy", "bonding/miimon")
 _BRIDGE = ("bridge/stp_state", "bridge/vlan_filtering")
-_PASSING = re.compile(
+PASSING = re.compile(
     r"(veth|vnet|tap|cali|lxc|cilium_|ve-|vb-|vif[0-9]+\.|ppp|azv|fw(br|ln|pr)[0-9]|(eni|gke)[0-9a-f]{11}$)"
 )
 _TYPES = {"1": "ethernet", "32": "infiniband", "512": "ppp", "772": "loopback", "801": "wlan"}
@@ -60,7 +60,7 @@ class Interface(NamedTuple):
     @property
     def passing(self) -> bool:
         """Return whether a container, a virtual machine or a dial-in has made it for itself."""
-        return self.device.virtual and _PASSING.match(self.device.name) is not None
+        return self.device.virtual and PASSING.match(self.device.name) is not None
 
 
 def collect(host: Host) -> Section:
