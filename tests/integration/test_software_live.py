@@ -13,7 +13,7 @@ from verdelta_agent.collectors.software import dpkg, gem, npm, pip, rpm
 from verdelta_agent.collectors.software.rpmdb import bdb, read_packages, sqlite
 from verdelta_agent.collectors.system import units
 from verdelta_agent.gather import collect
-from verdelta_agent.host import LocalHost
+from verdelta_agent.host import LocalHost, RootedHost
 from verdelta_agent.model import rows_digest
 
 
@@ -152,6 +152,20 @@ def test_python_distributions_are_those_that_the_system_interpreter_finds():
         expected = {f"{directory}:{pip.parse(f'{name}-1.dist-info').name}": found[name] for name in found}
         read = {key: row["version"] for key, row in rows.items() if key.startswith(f"{directory}:")}
         assert read == expected
+
+
+def test_distributions_of_a_virtual_environment_are_those_that_its_pip_lists(tmp_path):
+    environment = tmp_path / "opt/app/venv"
+    environment.parent.mkdir(parents=True)
+    made = subprocess.run([PYTHON, "-m", "venv", environment], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"no virtual environment can be made here: {made.stdout.strip()[:100]}")
+    listed = json.loads(said(environment / "bin/python", "-I", "-m", "pip", "list", "--format", "json"))
+    rows = collect(RootedHost(str(tmp_path)), pip.COLLECTOR).rows
+    assert {key.rpartition(":")[2]: row["version"] for key, row in rows.items()} == {
+        pip.parse(f"{each['name']}-1.dist-info").name: each["version"] for each in listed
+    }
+    assert all(key.startswith("/opt/app/venv/lib/python3") for key in rows)
 
 
 class Below(LocalHost):
