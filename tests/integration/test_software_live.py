@@ -288,3 +288,42 @@ def test_gems_are_those_that_the_systems_ruby_knows():
     ours = {(key.rpartition(":")[2], one.partition("-")[0]) for key, row in rows.items() for one in row["versions"]}
     assert theirs <= ours
     assert len(theirs) > 10
+
+
+@needs("npm")
+def test_modules_of_an_application_are_those_that_npm_lists(tmp_path):
+    application = tmp_path / "opt/app"
+    application.mkdir(parents=True)
+    (application / "package.json").write_text('{"name": "app", "version": "1.0.0"}')
+    packed = []
+    for name in ("one", "@lab/two"):
+        source = tmp_path / "sources" / name
+        source.mkdir(parents=True)
+        (source / "package.json").write_text(json.dumps({"name": name, "version": "2.1.0", "license": "MIT"}))
+        packed.append(tmp_path / said("npm", "pack", "--silent", "--pack-destination", tmp_path, source).strip())
+    npm_here = ("npm", "--prefix", application, "--cache", tmp_path / "cache")
+    said(*npm_here, "install", "--offline", "--no-audit", "--no-fund", *packed)
+    listed = json.loads(said(*npm_here, "ls", "--json"))["dependencies"]
+    rows = collect(RootedHost(str(tmp_path)), npm.COLLECTOR).rows
+    assert {key.partition(":")[2]: row["version"] for key, row in rows.items()} == {
+        name: package["version"] for name, package in listed.items()
+    }
+    assert {key.partition(":")[0] for key in rows} == {"/opt/app/node_modules"}
+
+
+GEM = "Gem::Specification.new { |s| s.name = '%s'; s.version = '%s'; s.summary = s.author = 'lab'; s.files = [] }\n"
+
+
+@needs("/usr/bin/gem")
+def test_gems_of_a_bundle_are_those_that_gem_lists(tmp_path):
+    home = tmp_path / "srv/app/vendor/bundle/ruby/3.1.0"
+    for name, version in (("lab-app", "1.0"), ("lab-app", "1.10"), ("lab-app", "1.9.beta2"), ("lab2app", "2")):
+        (tmp_path / "x.gemspec").write_text(GEM % (name, version))
+        package = tmp_path / f"{name}-{version}.gem"
+        said("/usr/bin/gem", "build", "--force", "--output", package, tmp_path / "x.gemspec")
+        said("/usr/bin/gem", "install", "--local", "--no-document", "--install-dir", home, package)
+    printed = said("/usr/bin/gem", "list", "--local", "--all", "^lab", GEM_HOME=str(home), GEM_PATH=str(home))
+    named = (line.rstrip(")").split(" (") for line in printed.splitlines())
+    listed = {name: set(versions.split(", ")) for name, versions in named}
+    rows = collect(RootedHost(str(tmp_path)), gem.COLLECTOR).rows
+    assert {key.rpartition(":")[2]: set(row["versions"]) for key, row in rows.items()} == listed

@@ -56,10 +56,7 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("software.snap", ("/var/lib/snapd/state.json", "/snap", "/var/lib/snapd/snap")),
     Entry("software.flatpak", ("/var/lib/flatpak",)),
     Entry("software.pip"),
-    Entry(
-        "software.npm",
-        ("/usr/lib/node_modules", "/usr/local/lib/node_modules", "/usr/share/nodejs", "/usr/lib/nodejs"),
-    ),
+    Entry("software.npm"),
     Entry("software.gem"),
     Entry("software.docker", ("/var/lib/docker", "/etc/docker/daemon.json")),
     Entry("software.podman", ("/var/lib/containers/storage", "/etc/containers/storage.conf")),
