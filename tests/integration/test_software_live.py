@@ -1,15 +1,18 @@
 """What the agent reads of packages and units on this machine, held against the tools that own them."""
 
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 from tests.support import rpmdb as write
 
-from verdelta_agent.collectors.software import dpkg, gem, npm, pip, rpm
+from verdelta_agent.collectors.software import dpkg, gem, npm, pacman, pip, rpm
 from verdelta_agent.collectors.software.rpmdb import bdb, read_packages, sqlite
 from verdelta_agent.collectors.system import units
 from verdelta_agent.gather import collect
@@ -267,6 +270,53 @@ def test_units_that_this_machine_does_not_have_are_judged_as_systemctl_does(tmp_
 def test_this_machine_read_twice_has_the_same_rows(collector):
     one, two = collect(LocalHost(), collector.COLLECTOR), collect(LocalHost(), collector.COLLECTOR)
     assert (one.status, one.error, rows_digest(one.rows)) == (two.status, two.error, rows_digest(two.rows))
+
+
+def pacman_package(path: Path, name: str, version: str, **more: str) -> None:
+    """Write a package as makepkg does: a tar with what is said of it, and its files."""
+    stated = {
+        "pkgname": name,
+        "pkgbase": name,
+        "pkgver": version,
+        "size": "2",
+        "arch": "any",
+        "license": "none",
+        **more,
+    }
+    contents = {".PKGINFO": "".join(f"{field} = {value}\n" for field, value in stated.items()), f"opt/{name}": "x\n"}
+    with tarfile.open(path, "w") as archive:
+        for inside, text in contents.items():
+            member = tarfile.TarInfo(inside)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
+@needs("pacman")
+def test_packages_of_arch_are_those_that_pacman_shows(tmp_path):
+    database = tmp_path / "var/lib/pacman"
+    database.mkdir(parents=True)
+    (tmp_path / "pacman.conf").write_text("[options]\nArchitecture = x86_64\nSigLevel = Never\n")
+    own = ("--config", tmp_path / "pacman.conf", "--root", tmp_path, "--dbpath", database)
+    own += ("--logfile", tmp_path / "log", "--hookdir", tmp_path / "hooks", "--cachedir", tmp_path / "cache")
+    for number, (name, version, more, how) in enumerate(
+        [
+            ("labapp", "2:1.0-1", {"packager": "Lab <lab@example.org>", "pkgbase": "lab"}, "--asexplicit"),
+            ("lab-lib", "1.0.r3-1.1", {"pkgdesc": "two\twords"}, "--asdeps"),
+            ("labapp", "2:1.1-1", {}, "--asexplicit"),
+        ]
+    ):
+        package = tmp_path / f"{number}.pkg.tar"
+        pacman_package(package, name, version, **more)
+        said("pacman", *own, "--noconfirm", "--dbonly", how, "-U", package)
+    blocks = said("pacman", *own, "-Qi").strip().split("\n\n")
+    shown = [dict(re.split(r"\s+: ", line, maxsplit=1) for line in block.splitlines()) for block in blocks]
+    rows = collect(RootedHost(str(tmp_path)), pacman.COLLECTOR).rows
+    assert {name: (row["version"], row["explicit"], row["architecture"]) for name, row in rows.items()} == {
+        each["Name"]: (each["Version"], each["Install Reason"] == "Explicitly installed", each["Architecture"])
+        for each in shown
+    }
+    assert {row["version"] for row in rows.values()} == {"2:1.1-1", "1.0.r3-1.1"}
+    assert {tuple(row["validation"]) for row in rows.values()} == {(each["Validated By"].lower(),) for each in shown}
 
 
 @needs("npm")

@@ -44,10 +44,31 @@ def test_a_database_of_apk_that_is_cut_short_is_failed_and_never_fewer_packages(
 
 
 def test_an_entry_of_pacman_that_is_half_written_is_named_and_the_others_stand() -> None:
-    files = {"/var/lib/pacman/local/bash-5/desc": DESC.format("5"), "/var/lib/pacman/local/vim-9/desc": "%NAME%\nvim\n"}
+    local = "/var/lib/pacman/local"
+    files = {f"{local}/bash-5-1/desc": DESC.format("5-1"), f"{local}/vim-9-1/desc": "%NAME%\nvim\n", f"{local}/odd": ""}
     found = section(pacman, files)
-    assert (found.status, set(found.rows)) == (OK, {"bash"})
-    assert found.error == "partial: not read: vim-9 (half written)"
+    assert (found.status, set(found.rows)) == (OK, {"bash", "vim"})
+    assert found.rows["vim"] == {"version": "9-1", "incomplete": True}  # by its directory: it is not taken for removed
+    assert found.error == "partial: not read: odd (no package's name), vim-9-1 (half written)"
+
+
+def test_an_entry_of_pacman_that_is_cut_short_is_never_taken_for_one_that_somebody_asked_for() -> None:
+    desc = "%NAME%\nbash\n\n%VERSION%\n5-1\n\n%ARCH%\nx86_64\n\n%REASON%\n1\n\n%VALIDATION%\npgp\n\n"
+    whole = pacman.parse(desc, "bash", "5-1")
+    assert whole == {"version": "5-1", "architecture": "x86_64", "explicit": False, "validation": ["pgp"]}
+    for length in range(desc.index("1\n\n%VALID")):
+        if not desc[:length].endswith("\n\n"):
+            with pytest.raises(ValueError, match="cut short"):
+                pacman.parse(desc[:length], "bash", "5-1")
+
+
+def test_what_an_interrupted_upgrade_of_pacman_left_is_one_row_of_the_version_that_is_whole() -> None:
+    local = "/var/lib/pacman/local"
+    for whole, left in (("5-1", "5-2"), ("5-2", "5-1")):
+        found = section(pacman, {f"{local}/bash-{whole}/desc": DESC.format(whole), f"{local}/bash-{left}/desc": ""})
+        assert (found.rows["bash"]["version"], found.rows["bash"]["other_versions"]) == (whole, [left])
+        assert "incomplete" not in found.rows["bash"]
+        assert found.error == f"partial: not read: bash-{left} (half written)"
 
 
 def test_what_snapd_keeps_secret_is_not_shown_and_what_is_no_state_fails() -> None:
@@ -66,7 +87,7 @@ def test_hosts_without_them_are_absent() -> None:
 
 @given(st.text(alphabet="PVAo:F%NAME\n 1.-", max_size=200))
 def test_whatever_stands_in_a_database_is_read_or_failed(text: str) -> None:
-    for module, path in ((apk, "/lib/apk/db/installed"), (pacman, "/var/lib/pacman/local/x/desc")):
+    for module, path in ((apk, "/lib/apk/db/installed"), (pacman, "/var/lib/pacman/local/x-1-1/desc")):
         found = section(module, {path: text})
         assert found.status in (OK, FAILED)
         assert canonical(found.rows)
