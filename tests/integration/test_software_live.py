@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.support import rpmdb as write
 
-from verdelta_agent.collectors.software import dpkg, gem, npm, pacman, pip, rpm
+from verdelta_agent.collectors.software import dpkg, flatpak, gem, npm, pacman, pip, rpm
 from verdelta_agent.collectors.software.rpmdb import bdb, read_packages, sqlite
 from verdelta_agent.collectors.system import units
 from verdelta_agent.gather import collect
@@ -272,6 +272,9 @@ def test_this_machine_read_twice_has_the_same_rows(collector):
     assert (one.status, one.error, rows_digest(one.rows)) == (two.status, two.error, rows_digest(two.rows))
 
 
+COLUMNS = "--columns=ref,origin,active"
+
+
 def pacman_package(path: Path, name: str, version: str, **more: str) -> None:
     """Write a package as makepkg does: a tar with what is said of it, and its files."""
     stated = {
@@ -317,6 +320,41 @@ def test_packages_of_arch_are_those_that_pacman_shows(tmp_path):
     }
     assert {row["version"] for row in rows.values()} == {"2:1.1-1", "1.0.r3-1.1"}
     assert {tuple(row["validation"]) for row in rows.values()} == {(each["Validated By"].lower(),) for each in shown}
+
+
+@needs("flatpak")
+def test_flatpaks_are_those_that_flatpak_lists(tmp_path):
+    metadata = {
+        "app": "[Application]\nname=org.lab.App\nruntime=org.lab.Platform/x86_64/1\n",
+        "runtime": "[Runtime]\nname=org.lab.Platform\nruntime=org.lab.Platform/x86_64/1\n",
+    }
+    system = tmp_path / "root/var/lib/flatpak"
+    system.mkdir(parents=True)
+    own = {"FLATPAK_SYSTEM_DIR": str(system), "FLATPAK_CONFIG_DIR": str(tmp_path / "configuration")}
+    own["XDG_DATA_HOME"] = str(tmp_path / "home")
+    for kind, text in metadata.items():
+        for inside in ("files", "usr", "export"):
+            (tmp_path / kind / inside).mkdir(parents=True)
+        (tmp_path / kind / "metadata").write_text(text)
+        runtime = ["--runtime"] if kind == "runtime" else []
+        said("flatpak", "build-export", "--arch=x86_64", *runtime, tmp_path / "repository", tmp_path / kind, "1", **own)
+    said("flatpak", "--system", "remote-add", "--no-gpg-verify", "lab", f"file://{tmp_path}/repository", **own)
+    install = (
+        "flatpak",
+        "--system",
+        "install",
+        "--noninteractive",
+        "--no-related",
+        "--arch=x86_64",
+        "lab",
+        "org.lab.App",
+    )
+    said(*install, **own)
+    listed = [line.split("\t") for line in said("flatpak", "--system", "list", COLUMNS, **own).splitlines()]
+    rows = collect(RootedHost(str(tmp_path / "root")), flatpak.COLLECTOR).rows
+    ours = {(key.partition("/")[2], row["origin"], row["commit"][:12]) for key, row in rows.items()}
+    assert ours == {tuple(each) for each in listed}
+    assert sorted(rows) == ["app/org.lab.App/x86_64/1", "runtime/org.lab.Platform/x86_64/1"]
 
 
 @needs("npm")

@@ -112,3 +112,66 @@ def test_whatever_bytes_a_package_json_holds(content: bytes) -> None:
 )
 def test_a_gems_name_and_version_are_told_from_its_file(name: str, parsed: Any) -> None:
     assert gem.parse(name) == parsed
+
+
+def test_what_world_says_of_a_package_of_alpine_and_what_is_broken_of_it_are_shown() -> None:
+    installed = "P:a\nV:1\n\nP:b\nV:1\ns:edge\nf:fsS\nF:etc\nf:x\n\nP:c\nV:1\nf:S\n\nP:d\nV:1\n\n"
+    rows = apk.parse(installed, ["a", "b@edge<2", "!d", "c~1.0"])
+    assert rows["a"] == {"version": "1", "architecture": "", "explicit": True}
+    assert (rows["b"]["constraint"], rows["b"]["tag"], rows["b"]["broken"]) == (
+        "b@edge<2",
+        "edge",
+        ["files", "scripts"],
+    )
+    assert (rows["c"]["constraint"], "broken" in rows["c"]) == ("c~1.0", False)
+    assert not rows["d"]["explicit"]
+
+
+SNAP = '{"data": {"snaps": {"lxd": {"current": "7", "sequence": [{"revision": "7"}], "active": true}}}}'
+ROOT = "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+
+
+@pytest.mark.parametrize("stated", ["6.1", "'6.1'", '"6.1"', " 6.1 "])
+def test_the_version_of_a_snap_comes_from_its_image(stated: str) -> None:
+    described = f"name: lxd\nsummary: |\n  version: 9\nversion: {stated}\napps:\n  version: 8\n"
+    for mountinfo in ("", ROOT + "40 25 7:1 / /snap/lxd/7 ro - squashfs /dev/loop1 ro\n"):
+        files = {"/var/lib/snapd/state.json": SNAP, "/snap/lxd/7/meta/snap.yaml": described}
+        files["/proc/self/mountinfo"] = mountinfo
+        assert section(snap, files).rows["lxd"]["version"] == "6.1"
+
+
+def test_the_image_of_a_snap_that_a_program_serves_is_not_touched() -> None:
+    class Watched(RecordedHost):
+        def read_bytes(self, path: str, limit: int = 0) -> bytes:
+            assert not path.startswith("/snap/lxd/")
+            return super().read_bytes(path, limit)
+
+    files = {"/var/lib/snapd/state.json": SNAP, "/snap/lxd/7/meta/snap.yaml": "version: 6.1\n"}
+    files["/proc/self/mountinfo"] = ROOT + "40 25 0:70 / /snap/lxd/7 ro - fuse.squashfuse squashfuse ro\n"
+    found = collect(Watched({"files": files}), snap.COLLECTOR)
+    assert (found.status, found.error, found.rows["lxd"]["revision"]) == (OK, None, "7")
+    assert "version" not in found.rows["lxd"]
+
+
+EXTRA = '# more\n[Other]\nPath=/no\n[Installation "extra"]\nPath=/data/flatpak/\nDisplayName=Extra\n'
+
+
+def test_flatpaks_of_a_further_installation_go_by_its_name_and_say_where_they_came_from() -> None:
+    files = {
+        "/etc/flatpak/installations.d/extra.conf": EXTRA,
+        "/data/flatpak/app/org.lab.App/x86_64/1/abc/deploy": {"hex": b"lab\0abc\0\1\2\xff".hex()},
+    }
+    links = {"/data/flatpak/app/org.lab.App/x86_64/1/active": "abc"}
+    links["/data/flatpak/app/org.lab.App/current"] = "x86_64/1"
+    found = section(flatpak, files, links=links)
+    assert found.rows == {"extra:app/org.lab.App/x86_64/1": {"commit": "abc", "origin": "lab"}}
+    assert found.error is None
+    files["/proc/self/mountinfo"] = ROOT + "40 25 0:70 / /data rw - nfs4 server:/data rw\n"
+    found = section(flatpak, files, links=links)
+    assert (found.rows, found.error) == ({}, "partial: not read: /data/flatpak (on nfs4)")
+
+
+@given(st.binary(max_size=80), st.text(max_size=80))
+def test_whatever_flatpak_finds_in_its_files(deploy: bytes, text: str) -> None:
+    assert canonical(flatpak.parse_origin(deploy))
+    assert all(path.startswith("/") or not path for path in flatpak.parse_installations(text).values())

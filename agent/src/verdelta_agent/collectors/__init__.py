@@ -54,7 +54,7 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("software.apk", ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")),
     Entry("software.pacman", ("/var/lib/pacman/local",)),
     Entry("software.snap", ("/var/lib/snapd/state.json", "/snap", "/var/lib/snapd/snap")),
-    Entry("software.flatpak", ("/var/lib/flatpak",)),
+    Entry("software.flatpak", ("/var/lib/flatpak", "/etc/flatpak/installations.d")),
     Entry("software.pip"),
     Entry("software.npm"),
     Entry("software.gem"),

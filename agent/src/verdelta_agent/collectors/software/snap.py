@@ -1,30 +1,58 @@
 """Snaps, from snapd's state; where that may not be read, from the links to the revisions in use.
 
 Source of the format: snapd's overlord/snapstate/snapmgr.go (SnapState) and snap/info.go (SideInfo), as JSON in
-state.json; the layout of /snap is in snapd's documentation.
+state.json; the layout of /snap is in snapd's documentation.  The version, which is for people, stands in the snap
+itself, and is read where the kernel serves that (squashfs), not where a program does.
 """
 
 import json
-from typing import Any, Dict, List
+import re
+from typing import Any, Dict, List, Optional
 
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
 from ..incomplete import missing
+from ..system.files import MOUNTINFO, foreign, parse_mounts
 
 STATE = "/var/lib/snapd/state.json"
 MOUNTED = ("/snap", "/var/lib/snapd/snap")
 SIZE = 32 << 20  # bytes of the state
+DESCRIPTION = 1 << 20  # bytes of one snap's
+VERSION = re.compile(r"""^version:[ \t]*(["']?)(.*?)\1[ \t\r]*$""", re.MULTILINE)
 
 
 def collect(host: Host) -> Section:
     """Absent where the host has no snaps; without the right to read snapd's state, partial."""
     try:
         if host.exists(STATE):
-            return Section(OK, parse(host.read(STATE, SIZE)), {})
+            return Section(OK, _with_versions(host, parse(host.read(STATE, SIZE))), {})
     except PermissionError:
-        return Section(OK, _links(host), {}, "channels: no permission to read %s" % STATE)
-    rows = _links(host)
+        return Section(OK, _with_versions(host, _links(host)), {}, "channels: no permission to read %s" % STATE)
+    rows = _with_versions(host, _links(host))
     return Section(OK, rows, {}, missing("channels: not there", [STATE])) if rows else absent("there are no snaps")
+
+
+def _with_versions(host: Host, rows: Rows) -> Rows:
+    """Return the rows with the version of each snap whose image is mounted."""
+    folder = next(filter(host.exists, MOUNTED), None)
+    if folder is None or not rows:
+        return rows
+    mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
+    for name, row in rows.items():
+        place = "%s/%s/%s" % (folder, name, row["revision"])
+        if foreign(place, mounts) is None:
+            version = _version(host, place + "/meta/snap.yaml")
+            if version is not None:
+                row["version"] = version
+    return rows
+
+
+def _version(host: Host, path: str) -> Optional[str]:
+    try:
+        stated = VERSION.search(host.read(path, DESCRIPTION))
+    except OSError:  # it cannot be run: its image is not mounted
+        return None
+    return printable(stated.group(2)) if stated else None
 
 
 def parse(state: str) -> Rows:
@@ -68,6 +96,7 @@ COLLECTOR = Collector(
     deadline=5,
     fields={
         "revision": "revision in use; x1 and so on where it was installed from a file",
+        "version": "version, where its image is mounted by the kernel",
         "channel": "channel that it follows",
         "type": "app, base, os, kernel, gadget, snapd",
         "enabled": "whether it can be run",
