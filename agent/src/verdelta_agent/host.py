@@ -10,7 +10,9 @@ import os
 import signal
 import stat
 import sys
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .search import Found, below
 
 LIMIT = 64 << 20  # bytes of one file; a larger one is an error, never cut short in silence
 CHUNK = 65536  # a larger buffer makes every read below /proc/sys fail
@@ -71,6 +73,20 @@ class Host:
         """Return the names in a directory, sorted."""
         raise NotImplementedError
 
+    def subdirectories(self, path: str, limit: int) -> List[str]:
+        """Return the names of the directories in a directory, sorted, without links.
+
+        Raises OSError where more than `limit` entries of any kind are in it.
+        """
+        names = self.listdir(path)
+        if len(names) > limit:
+            raise _too_many(path, limit)
+        return [name for name in names if self.lstat("%s/%s" % (path.rstrip("/"), name)).kind == "directory"]
+
+    def find(self, root: str, wanted: str, closed: str, depth: int) -> Found:
+        """Return the directories below a path that match an expression, as `search.below` describes it."""
+        return below(self.subdirectories, root, wanted, closed, depth)
+
     def readlink(self, path: str) -> str:
         """Return the target of a symbolic link as it is written there."""
         raise NotImplementedError
@@ -127,6 +143,8 @@ QUESTIONS: Sequence[str] = (
     "read_device",
     "lstat",
     "listdir",
+    "subdirectories",
+    "find",
     "readlink",
     "resolve",
     "exists",
@@ -140,6 +158,7 @@ class LocalHost(Host):
 
     def __init__(self, watched: Sequence[str] = Host.watched) -> None:
         self.watched = watched
+        self._found: Dict[Tuple[Any, ...], Found] = {}
 
     def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
         descriptor = os.open(path if _UTF8 else _native(path), READING)
@@ -173,6 +192,27 @@ class LocalHost(Host):
 
     def listdir(self, path: str) -> List[str]:
         return sorted(map(_name, os.listdir(_native(path))))
+
+    def subdirectories(self, path: str, limit: int) -> List[str]:
+        names, seen = [], 0
+        entries = os.scandir(_native(path))
+        try:
+            for entry in entries:
+                seen += 1
+                if seen > limit:
+                    raise _too_many(path, limit)
+                if entry.is_dir(follow_symlinks=False):
+                    names.append(_name(entry.name))
+        finally:
+            entries.close()
+        return sorted(names)
+
+    def find(self, root: str, wanted: str, closed: str, depth: int) -> Found:
+        # Several sections look for different things of the same search; a host is asked for one audit, and then gone.
+        asked = (root, wanted, closed, depth)
+        if asked not in self._found:
+            self._found[asked] = super().find(root, wanted, closed, depth)
+        return self._found[asked]
 
     def readlink(self, path: str) -> str:
         return _name(os.readlink(_native(path)))
@@ -261,6 +301,10 @@ def _too_large(path: str, limit: int) -> OSError:
     return OSError(errno.EFBIG, "larger than %d bytes" % limit, path)
 
 
+def _too_many(path: str, limit: int) -> OSError:
+    return OSError(errno.EFBIG, "more than %d entries" % limit, path)
+
+
 class RootedHost(LocalHost):
     """A system that does not run: an image, a chroot, a mounted disk, below a directory of this machine.
 
@@ -282,6 +326,9 @@ class RootedHost(LocalHost):
 
     def listdir(self, path: str) -> List[str]:
         return super().listdir(self._outside(path))
+
+    def subdirectories(self, path: str, limit: int) -> List[str]:
+        return super().subdirectories(self._outside(path), limit)
 
     def readlink(self, path: str) -> str:
         return super().readlink(self._outside(path, follow=False))

@@ -1,44 +1,73 @@
-"""Flatpaks that are installed for the whole system.
+"""Flatpaks that are installed for the whole system, in its own place and in others that an administrator has set up.
 
 Source of the format: flatpak's common/flatpak-dir.c: app/ID/ARCH/BRANCH/active links to the directory of a commit; the
-deploy file in it is a GVariant of FLATPAK_DEPLOY_DATA_GVARIANT_STRING: the origin, the commit, and then more, of which
-a dictionary has the version.  GVariant ends each text with a zero, and a text in a dictionary with its type as well.
+file deploy in it is a GVariant (ssasta{sv}): the origin, the commit, and more, of which a dictionary has the version;
+each text ends with a zero, and a text in a dictionary with its type as well.  flatpak-installation(5) for others.
+
+What people have installed for themselves lies in their homes and is not looked at.
 """
 
 import re
-from typing import Iterator, List, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
 from ..configuration import Reader
+from ..system.files import MOUNTINFO, foreign, parse_mounts
 
-INSTALLATIONS = ("/var/lib/flatpak",)
+SYSTEM = "/var/lib/flatpak"
+CONFIGURED = "/etc/flatpak/installations.d"
 KINDS = ("app", "runtime")
 ENTRIES = 20000
-DEPLOY = 1 << 20  # bytes of a deploy file
+DEPLOY = 4 << 20  # bytes of the file deploy
 VERSION = re.compile(rb"appdata-version\0([^\0]*)\0\0s")
 
 
 def collect(host: Host) -> Section:
-    """Absent where nothing is installed by flatpak."""
+    """Absent where flatpak has no place on the host; partial where one cannot be read, or is another machine's."""
     reader = Reader(host)
+    places = {"": SYSTEM}
+    places.update(_configured(reader))
+    mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
     rows: Rows = {}
-    for installation in INSTALLATIONS:
+    found = False
+    for name, place in places.items():
+        served = foreign(place, mounts)
+        if served is not None:
+            reader.problem(place, "on %s" % served)
+            continue
+        found = host.exists(place) or found
         for kind in KINDS:
-            for path, parts in _deployments(reader, "%s/%s" % (installation, kind)):
-                try:
-                    commit = host.readlink(path + "/active")
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-                except OSError as error:
-                    reader.problem(path, error.strerror or "unreadable")
-                    continue
-                row: Row = {"commit": printable(commit)}
-                row.update(_deployed(reader, path + "/active/deploy"))
-                rows[printable("/".join([kind] + parts))] = row
-    if not rows and not reader.problems and not any(map(host.exists, INSTALLATIONS)):
-        return absent("there is no %s" % INSTALLATIONS[0])
+            for path, parts in _deployments(reader, "%s/%s" % (place, kind)):
+                row = _row(reader, path)
+                if row is not None:
+                    rows[printable(name + "/".join([kind] + parts))] = row
+    if not found and not reader.problems:
+        return absent("there is no %s" % SYSTEM)
     return Section(OK, rows, {}, reader.error())
+
+
+def _configured(reader: Reader) -> Dict[str, str]:
+    """Return "name:" -> path of each further installation."""
+    places: Dict[str, str] = {}
+    for name in reader.names(CONFIGURED):
+        text = reader.text("%s/%s" % (CONFIGURED, name)) if name.endswith(".conf") else None
+        places.update(parse_installations(text or ""))
+    return places
+
+
+def parse_installations(text: str) -> Dict[str, str]:
+    """Return "name:" -> path of the installations that a file of installations.d sets up."""
+    places: Dict[str, str] = {}
+    name = ""
+    for line in map(str.strip, text.split("\n")):
+        if line.startswith("["):
+            group, _, quoted = line.strip("[]").partition(" ")
+            name = quoted.strip().strip('"') if group == "Installation" else ""
+        field, _, value = line.partition("=")
+        if name and field.strip() == "Path" and value.strip().startswith("/"):
+            places[name + ":"] = value.strip().rstrip("/")
+    return places
 
 
 def _deployments(reader: Reader, folder: str) -> Iterator[Tuple[str, List[str]]]:
@@ -46,12 +75,27 @@ def _deployments(reader: Reader, folder: str) -> Iterator[Tuple[str, List[str]]]
     left = ENTRIES
     for identity in reader.names(folder):
         for architecture in reader.names("%s/%s" % (folder, identity)):
+            if architecture == "current":  # a link to one of them
+                continue
             for branch in reader.names("%s/%s/%s" % (folder, identity, architecture)):
                 left -= 1
                 if left < 0:
                     raise ValueError("more than %d flatpaks" % ENTRIES)
-                if architecture != "current":
-                    yield "%s/%s/%s/%s" % (folder, identity, architecture, branch), [identity, architecture, branch]
+                yield "%s/%s/%s/%s" % (folder, identity, architecture, branch), [identity, architecture, branch]
+
+
+def _row(reader: Reader, path: str) -> Optional[Row]:
+    """Return the row of what is in use of a branch; None where nothing is."""
+    try:
+        commit = reader.host.readlink(path + "/active")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        reader.problem(path, error.strerror or "unreadable")
+        return None
+    row: Row = {"commit": printable(commit)}
+    row.update(_deployed(reader, path + "/active/deploy"))
+    return row
 
 
 def _deployed(reader: Reader, path: str) -> Row:
@@ -78,12 +122,12 @@ def parse(deploy: bytes) -> Row:
 
 COLLECTOR = Collector(
     "software.flatpak",
-    key="app or runtime/id/architecture/branch",
+    key="app or runtime/id/architecture/branch; with the name of the installation before it, if that is a further one",
     collect=collect,
     deadline=5,
     fields={
         "commit": "the commit in use, which says every byte of it",
-        "origin": "remote that it came from and is updated from",
-        "version": "version that an application states in its AppStream data",
+        "origin": "the remote that it came from and is updated from",
+        "version": "the version that an application states in its AppStream data",
     },
 )
