@@ -87,6 +87,10 @@ class Host:
         """Return the netlink messages of the list that a request with this body, in hexadecimal digits, asks for."""
         raise NotImplementedError
 
+    def ethtool(self, interface: str, request: str) -> bytes:
+        """Return a structure of ethtool, given in hexadecimal digits, as the interface's driver has filled it in."""
+        raise NotImplementedError
+
     def read(self, path: str, limit: int = LIMIT) -> str:
         """Return the content of a text file; bytes that are no UTF-8 become \\xNN."""
         return self.read_bytes(path, limit).decode("utf-8", "backslashreplace")
@@ -111,7 +115,18 @@ class Host:
 
 
 # What can be asked of a host; a collector's section follows from the answers, and from nothing else.
-QUESTIONS = ("read_bytes", "lstat", "listdir", "readlink", "resolve", "exists", "run", "local_path", "netlink")
+QUESTIONS = (
+    "read_bytes",
+    "lstat",
+    "listdir",
+    "readlink",
+    "resolve",
+    "exists",
+    "run",
+    "local_path",
+    "netlink",
+    "ethtool",
+)
 
 
 class LocalHost(Host):
@@ -186,6 +201,11 @@ class LocalHost(Host):
         from . import netlink  # few collectors ask
 
         return netlink.dump(protocol, kind, bytes.fromhex(body), netlink.LIMIT)
+
+    def ethtool(self, interface: str, request: str) -> bytes:
+        from . import ethtool  # as few
+
+        return ethtool.ask(interface, bytes.fromhex(request))
 
 
 _UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
@@ -262,6 +282,9 @@ class RootedHost(LocalHost):
     def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
         raise _os_error(errno.EPROTONOSUPPORT, "netlink")
 
+    def ethtool(self, interface: str, request: str) -> bytes:
+        raise _os_error(errno.ENODEV, interface)
+
     def _outside(self, path: str, follow: bool = True) -> str:
         """Return the path on this machine.  Raises OSError where the links of the tree go round in a circle."""
         directory, _, name = path.rpartition("/")
@@ -283,7 +306,8 @@ class RecordedHost(Host):
     A file's content is its text, {"hex": bytes} or {"error": "EACCES"}.  "status" gives mode, uid and gid where they
     matter (0644 and root otherwise).  "directories" lists empty ones; the others follow from the paths.  "commands"
     maps a command, joined by spaces, to what it prints.  "netlink" maps a request, "protocol type body", to the digits
-    of its answer, or to an error as of a file.  "watched" replaces the watched paths.
+    of its answer, or to an error as of a file; so does "ethtool", by "interface request".  "watched" replaces the
+    watched paths.
 
     Paths are absolute, and lead where they would on the machine, or to the same error.
     """
@@ -294,6 +318,7 @@ class RecordedHost(Host):
         self.status: Mapping[str, Mapping[str, int]] = recording.get("status", {})
         self.commands: Mapping[str, str] = recording.get("commands", {})
         self.answers: Mapping[str, Any] = recording.get("netlink", {})
+        self.drivers: Mapping[str, Any] = recording.get("ethtool", {})
         self.watched = recording.get("watched", Host.watched)
         self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
@@ -378,11 +403,17 @@ class RecordedHost(Host):
         return copy
 
     def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
-        request = "%d %d %s" % (protocol, kind, body)
-        answer = self.answers.get(request, {"error": "EPROTONOSUPPORT"})
-        if isinstance(answer, str):
-            return bytes.fromhex(answer)
-        raise _os_error(getattr(errno, answer["error"]), "netlink")
+        return _answer(self.answers, "%d %d %s" % (protocol, kind, body), "EPROTONOSUPPORT", "netlink")
+
+    def ethtool(self, interface: str, request: str) -> bytes:
+        return _answer(self.drivers, "%s %s" % (interface, request), "EOPNOTSUPP", interface)
+
+
+def _answer(answers: Mapping[str, Any], request: str, otherwise: str, asked: str) -> bytes:
+    answer = answers.get(request, {"error": otherwise})
+    if isinstance(answer, str):
+        return bytes.fromhex(answer)
+    raise _os_error(getattr(errno, answer["error"]), asked)
 
 
 def walk(path: str, follow: bool, link_at: Callable[[str], Optional[str]], enter: Callable[[str], None]) -> str:

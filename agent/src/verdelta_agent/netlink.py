@@ -149,4 +149,4 @@ def _raise_error(body: bytes) -> None:
     code = number(body[:4])
     if code >> 31:
         code = (1 << 32) - code
-        raise OSError(code, os.strerror(code))
+        raise OSError(code, os.strerror(code), "netlink")
