@@ -259,7 +259,8 @@ def test_without_root_the_firewall_is_not_taken_for_empty(rules: str) -> None:
     )
     python = shutil.which("python3", path="/usr/bin") or sys.executable  # everybody may run it, unlike one below /root
     command = [python, "-ISE", "-c", program, "inventory", "system.firewall", "-o", "json"]
-    done = subprocess.run(["ip", "netns", "exec", NAME, *command], check=False, capture_output=True, text=True)
+    outside = ["env", "HOME=/nonexistent", "ip", "netns", "exec", NAME]
+    done = subprocess.run([*outside, *command], check=False, capture_output=True, text=True)
     if not done.stdout:
         pytest.skip(f"nobody may read the agent here: {done.stderr[-200:]}")
     seen = json.loads(done.stdout)["sections"]["system.firewall"]

@@ -9,7 +9,7 @@ import errno
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class RecordingHost(Host):
         self.devices: dict[str, dict[str, str]] = {}
         self.controller: dict[str, str] = {}
         self.answers: dict[str, Any] = {}
+        self.drivers: dict[str, Any] = {}
 
     def recording(self) -> dict[str, Any]:
         """Return what RecordedHost takes, in a steady order and without empty parts."""
@@ -57,6 +58,7 @@ class RecordingHost(Host):
             "devices": dict(sorted(self.devices.items())),
             "controller": dict(sorted(self.controller.items())),
             "netlink": dict(sorted(self.answers.items())),
+            "ethtool": dict(sorted(self.drivers.items())),
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -121,14 +123,10 @@ class RecordingHost(Host):
         return self.inner.local_path(path)
 
     def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
-        request = f"{protocol} {kind} {body}"
-        try:
-            answer = self.inner.netlink(protocol, kind, body)
-        except OSError as error:
-            self.answers[request] = {"error": errno.errorcode[error.errno or errno.EIO]}
-            raise
-        self.answers[request] = answer.hex()
-        return answer
+        return _kept(self.answers, f"{protocol} {kind} {body}", lambda: self.inner.netlink(protocol, kind, body))
+
+    def ethtool(self, interface: str, request: str) -> bytes:
+        return _kept(self.drivers, f"{interface} {request}", lambda: self.inner.ethtool(interface, request))
 
     def _refused(self, real: str, error: OSError) -> None:
         if self.inner.lstat(real).kind == "directory":
@@ -177,6 +175,17 @@ class RecordingHost(Host):
     def _follow_parent(self, path: str) -> str:
         parent, _, name = path.rstrip("/").rpartition("/")
         return f"{self._follow(parent).rstrip('/')}/{name}"
+
+
+def _kept(answers: dict[str, Any], request: str, ask: Callable[[], bytes]) -> bytes:
+    """Return or raise what is answered, and keep it."""
+    try:
+        answer = ask()
+    except OSError as error:
+        answers[request] = {"error": errno.errorcode[error.errno or errno.EIO]}
+        raise
+    answers[request] = answer.hex()
+    return answer
 
 
 def _content(data: bytes) -> str | dict[str, str]:

@@ -114,6 +114,10 @@ class Host:
         """Return the netlink messages of the list that a request with this body, in hexadecimal digits, asks for."""
         raise NotImplementedError
 
+    def ethtool(self, interface: str, request: str) -> bytes:
+        """Return a structure of ethtool, given in hexadecimal digits, as the interface's driver has filled it in."""
+        raise NotImplementedError
+
     def read(self, path: str, limit: int = LIMIT) -> str:
         """Return the content of a text file; bytes that are no UTF-8 become \\xNN."""
         return self.read_bytes(path, limit).decode("utf-8", "backslashreplace")
@@ -148,9 +152,7 @@ QUESTIONS: Sequence[str] = (
     "readlink",
     "resolve",
     "exists",
-    "run",
-    "local_path",
-) + ("ask_controller", "netlink")
+) + ("run", "local_path", "ask_controller", "netlink", "ethtool")
 
 
 class LocalHost(Host):
@@ -263,6 +265,11 @@ class LocalHost(Host):
 
         return netlink.dump(protocol, kind, bytes.fromhex(body), netlink.LIMIT)
 
+    def ethtool(self, interface: str, request: str) -> bytes:
+        from . import ethtool  # as few
+
+        return ethtool.ask(interface, bytes.fromhex(request))
+
 
 _UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
 
@@ -345,6 +352,9 @@ class RootedHost(LocalHost):
     def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
         raise _os_error(errno.EPROTONOSUPPORT, "netlink")
 
+    def ethtool(self, interface: str, request: str) -> bytes:
+        raise _os_error(errno.ENODEV, interface)
+
     def _outside(self, path: str, follow: bool = True) -> str:
         """Return the path on this machine.  Raises OSError where the links of the tree go round in a circle."""
         directory, _, name = path.rpartition("/")
@@ -367,8 +377,8 @@ class RecordedHost(Host):
     matter (0644 and root otherwise).  "directories" lists empty ones; the others follow from the paths.  "commands"
     maps a command, joined by spaces, to what it prints, and "controller" a request to the management controller to its
     answer, both as hex digits.  "netlink" maps a request, "protocol type body", to the digits of its answer, or to an
-    error as of a file.  "watched" replaces the watched paths.  "devices" maps a block device to {offset: hex}: every
-    other byte of it is zero; or to {"error": "EIO"}.
+    error as of a file; so does "ethtool", by "interface request".  "watched" replaces the watched paths.  "devices"
+    maps a block device to {offset: hex}: every other byte of it is zero; or to {"error": "EIO"}.
 
     Paths are absolute, and lead where they would on the machine, or to the same error.
     """
@@ -381,6 +391,7 @@ class RecordedHost(Host):
         self.devices: Mapping[str, Mapping[str, str]] = recording.get("devices", {})
         self.controller: Mapping[str, str] = recording.get("controller", {})
         self.answers: Mapping[str, Any] = recording.get("netlink", {})
+        self.drivers: Mapping[str, Any] = recording.get("ethtool", {})
         self.watched = recording.get("watched", Host.watched)
         self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
@@ -483,11 +494,17 @@ class RecordedHost(Host):
         return copy
 
     def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
-        request = "%d %d %s" % (protocol, kind, body)
-        answer = self.answers.get(request, {"error": "EPROTONOSUPPORT"})
-        if isinstance(answer, str):
-            return bytes.fromhex(answer)
-        raise _os_error(getattr(errno, answer["error"]), "netlink")
+        return _answer(self.answers, "%d %d %s" % (protocol, kind, body), "EPROTONOSUPPORT", "netlink")
+
+    def ethtool(self, interface: str, request: str) -> bytes:
+        return _answer(self.drivers, "%s %s" % (interface, request), "EOPNOTSUPP", interface)
+
+
+def _answer(answers: Mapping[str, Any], request: str, otherwise: str, asked: str) -> bytes:
+    answer = answers.get(request, {"error": otherwise})
+    if isinstance(answer, str):
+        return bytes.fromhex(answer)
+    raise _os_error(getattr(errno, answer["error"]), asked)
 
 
 def walk(path: str, follow: bool, link_at: Callable[[str], Optional[str]], enter: Callable[[str], None]) -> str:

@@ -9,6 +9,7 @@ A message is a header (length, type, flags, sequence, port) and what belongs to 
 import errno
 import os
 import sys
+from struct import Struct
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 ROUTE, SOCK_DIAG, NETFILTER = 0, 4, 12  # the protocols: which part of the kernel is asked
@@ -22,6 +23,8 @@ _RECEIVED = 65536  # bytes at a time; the kernel fills 32 KiB at most
 _PATIENCE = 5.0  # seconds without an answer
 _TRIES = 5
 _SOL_NETLINK, _STRICT = 270, 12  # the option by which a kernel from 4.20 on keeps to what is asked for
+_START = Struct("=IHH").unpack_from  # of a message: length, type, flags
+_HEAD = Struct("=HH").unpack_from  # of an attribute: length, type
 _TYPE = 0x3FFF  # of an attribute's type: without the marks for a nest and for network byte order
 
 
@@ -40,24 +43,26 @@ def number(data: bytes, byte_order: str = sys.byteorder) -> int:
 
 def messages(data: bytes) -> Iterator[Message]:
     """Yield the messages that stand one after the other.  Raises ValueError."""
-    at = 0
-    while at < len(data):
-        length = number(data[at : at + 4])
-        if length < HEADER or at + length > len(data):
-            raise ValueError("a message of %d bytes, %d are left" % (length, len(data) - at))
-        yield Message(number(data[at + 4 : at + 6]), number(data[at + 6 : at + 8]), data[at + HEADER : at + length])
+    at, end = 0, len(data)
+    while at < end:
+        length, kind, flags = _START(data, at) if at + HEADER <= end else (0, 0, 0)
+        if length < HEADER or at + length > end:
+            raise ValueError("a message of %d bytes, %d are left" % (length, end - at))
+        yield Message(kind, flags, data[at + HEADER : at + length])
         at += length + 3 & ~3
 
 
-def elements(data: bytes, start: int = 0) -> Iterator[Tuple[int, bytes]]:
-    """Yield type and value of each attribute from `start` on, in their order.  Raises ValueError."""
-    at = start
-    while at + 4 <= len(data):
-        length = number(data[at : at + 2])
-        if length < 4 or at + length > len(data):
-            raise ValueError("an attribute of %d bytes, %d are left" % (length, len(data) - at))
-        yield number(data[at + 2 : at + 4]) & _TYPE, data[at + 4 : at + length]
+def elements(data: bytes, start: int = 0) -> List[Tuple[int, bytes]]:
+    """Return type and value of each attribute from `start` on, in their order.  Raises ValueError."""
+    found: List[Tuple[int, bytes]] = []
+    at, end = start, len(data)
+    while at + 4 <= end:
+        length, kind = _HEAD(data, at)
+        if length < 4 or at + length > end:
+            raise ValueError("an attribute of %d bytes, %d are left" % (length, end - at))
+        found.append((kind & _TYPE, data[at + 4 : at + length]))
         at += length + 3 & ~3
+    return found
 
 
 def attributes(data: bytes, start: int = 0) -> Dict[int, bytes]:
@@ -144,4 +149,4 @@ def _raise_error(body: bytes) -> None:
     code = number(body[:4])
     if code >> 31:
         code = (1 << 32) - code
-        raise OSError(code, os.strerror(code))
+        raise OSError(code, os.strerror(code), "netlink")

@@ -411,3 +411,16 @@ def test_a_local_copy_of_a_recorded_file_is_gone_when_the_process_ends() -> None
     path = Path(printed.stdout.decode().strip())
     assert path.name == "rpm"
     assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("name", ["nosuch0", "x" * 40, "", "a\0b"])
+def test_a_driver_of_no_interface_is_an_error(name: str) -> None:
+    with pytest.raises(OSError):
+        LocalHost().ethtool(name, "03000000" + "00" * 192)
+
+
+def test_what_a_driver_told_is_told_by_its_recording() -> None:
+    recorded = RecordedHost({"ethtool": {"eth0 03": "04", "eth1 03": {"error": "EPERM"}}})
+    assert recorded.ethtool("eth0", "03") == b"\4"
+    with pytest.raises(PermissionError):
+        recorded.ethtool("eth1", "03")

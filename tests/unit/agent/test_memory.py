@@ -84,9 +84,10 @@ def variants(host: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for command, printed in host.get("commands", {}).items():
         yield _with(host, "commands", command, printed + "more\n")
         yield _without(host, "commands", command)
-    for request in host.get("netlink", {}):
-        yield _with(host, "netlink", request, "")
-        yield _without(host, "netlink", request)
+    for kind in ("netlink", "ethtool"):
+        for request in host.get(kind, {}):
+            yield _with(host, kind, request, "")
+            yield _without(host, kind, request)
     for path in host.get("directories", []):
         yield {**host, "directories": [other for other in host["directories"] if other != path]}
         yield _with(host, "files", path + "/new", "new\n")

@@ -173,8 +173,8 @@ class _Ruleset:
             self.sets[(family, text(found.get(1)), text(found.get(2)))] = found
 
     def chain(self, named: Named) -> List[Any]:
-        """Return what the rules of a chain do."""
-        return [self._rule(rule, named) for rule in self.rules.get(named, [])]
+        """Return a digest of what each rule of a chain does, in their order."""
+        return [_digest(self._rule(rule, named)) for rule in self.rules.get(named, [])]
 
     def _rule(self, rule: Mapping[int, bytes], named: Named) -> List[Any]:
         listed = [value for kind, value in elements(rule.get(4, b"")) if kind == 1]
