@@ -69,8 +69,8 @@ def root_only() -> None:
 def test_an_idle_machine_audited_twice_gives_the_same_rows(collector: Collector) -> None:
     section, _ = side_by_side(collector, lambda: None)
     assert section.status in ("ok", "absent")
-    if os.geteuid() == 0:
-        assert section.error is None
+    if os.geteuid() == 0:  # which does not see into every process in every container
+        assert section.error in (None, "programs: not every process may be looked at")
     first, second = (side_by_side(collector, lambda: None)[0] for _ in range(2))
     assert rows_digest(first.rows) == rows_digest(second.rows)
 
@@ -345,5 +345,6 @@ def test_without_root_nothing_fails_and_what_is_missing_is_told() -> None:
     assert seen["system.users"].error == "no permission to read /etc/shadow"
     assert seen["system.users"].rows["root"]["password"] is None
     assert (seen["system.sysctl"].error or "").startswith("not readable: ")
-    for name in ("system.host", "system.kernel", "system.groups", "system.sockets"):
+    assert seen["system.sockets"].error in (None, "programs: not every process may be looked at")
+    for name in ("system.host", "system.kernel", "system.groups"):
         assert seen[name].error is None

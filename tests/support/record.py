@@ -41,6 +41,7 @@ class RecordingHost(Host):
         self.commands: dict[str, str] = {}
         self.devices: dict[str, dict[str, str]] = {}
         self.controller: dict[str, str] = {}
+        self.owners: dict[str, str] = {}
         self.answers: dict[str, Any] = {}
         self.drivers: dict[str, Any] = {}
 
@@ -57,6 +58,7 @@ class RecordingHost(Host):
             "commands": dict(sorted(self.commands.items())),
             "devices": dict(sorted(self.devices.items())),
             "controller": dict(sorted(self.controller.items())),
+            "owners": dict(sorted(self.owners.items())),
             "netlink": dict(sorted(self.answers.items())),
             "ethtool": dict(sorted(self.drivers.items())),
         }
@@ -111,6 +113,11 @@ class RecordingHost(Host):
         printed = self.inner.run(command, timeout)
         self.commands[" ".join(command)] = printed
         return printed
+
+    def socket_owners(self, inodes: Sequence[int]) -> tuple[list[tuple[int, str]], bool]:
+        found, complete = self.inner.socket_owners(inodes)
+        self.owners.update((str(inode), program) for inode, program in found)
+        return found, complete
 
     def ask_controller(self, device: str, request: bytes, timeout: float = 5) -> bytes:
         self._remember(self._follow(device), self.inner.lstat(device))

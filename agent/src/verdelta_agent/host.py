@@ -106,6 +106,10 @@ class Host:
         """
         raise NotImplementedError
 
+    def socket_owners(self, inodes: Sequence[int]) -> Tuple[List[Tuple[int, str]], bool]:
+        """Return inode and program of each socket that a process holds, and whether every process could be seen."""
+        raise NotImplementedError
+
     def local_path(self, path: str) -> str:
         """Return a path of the machine that the agent runs on with the same content, for libraries that open files."""
         raise NotImplementedError
@@ -143,16 +147,20 @@ class Host:
 
 # What can be asked of a host; a collector's section follows from the answers, and from nothing else.
 QUESTIONS: Sequence[str] = (
-    "read_bytes",
-    "read_device",
-    "lstat",
-    "listdir",
-    "subdirectories",
-    "find",
-    "readlink",
-    "resolve",
-    "exists",
-) + ("run", "local_path", "ask_controller", "netlink", "ethtool")
+    *(
+        "read_bytes",
+        "read_device",
+        "lstat",
+        "listdir",
+        "subdirectories",
+        "find",
+        "readlink",
+        "resolve",
+        "exists",
+        "run",
+    ),
+    *("local_path", "ask_controller", "netlink", "ethtool", "socket_owners"),
+)
 
 
 class LocalHost(Host):
@@ -256,6 +264,11 @@ class LocalHost(Host):
         from .ipmi_device import ask  # few hosts have such a device
 
         return ask(device, request, timeout)
+
+    def socket_owners(self, inodes: Sequence[int]) -> Tuple[List[Tuple[int, str]], bool]:
+        from .socket_owners import find
+
+        return find(inodes)
 
     def local_path(self, path: str) -> str:
         return path
@@ -378,7 +391,8 @@ class RecordedHost(Host):
     maps a command, joined by spaces, to what it prints, and "controller" a request to the management controller to its
     answer, both as hex digits.  "netlink" maps a request, "protocol type body", to the digits of its answer, or to an
     error as of a file; so does "ethtool", by "interface request".  "watched" replaces the watched paths.  "devices"
-    maps a block device to {offset: hex}: every other byte of it is zero; or to {"error": "EIO"}.
+    maps a block device to {offset: hex}: every other byte of it is zero; or to {"error": "EIO"}.  "owners" maps the
+    inode of a socket to the program that holds it.
 
     Paths are absolute, and lead where they would on the machine, or to the same error.
     """
@@ -390,6 +404,7 @@ class RecordedHost(Host):
         self.commands: Mapping[str, str] = recording.get("commands", {})
         self.devices: Mapping[str, Mapping[str, str]] = recording.get("devices", {})
         self.controller: Mapping[str, str] = recording.get("controller", {})
+        self.owners: Mapping[str, str] = recording.get("owners", {})
         self.answers: Mapping[str, Any] = recording.get("netlink", {})
         self.drivers: Mapping[str, Any] = recording.get("ethtool", {})
         self.watched = recording.get("watched", Host.watched)
@@ -480,6 +495,10 @@ class RecordedHost(Host):
         if request.hex() not in self.controller:
             raise _os_error(errno.ETIMEDOUT, device)
         return bytes.fromhex(self.controller[request.hex()])
+
+    def socket_owners(self, inodes: Sequence[int]) -> Tuple[List[Tuple[int, str]], bool]:
+        found = [(inode, self.owners[str(inode)]) for inode in inodes if str(inode) in self.owners]
+        return found, len(found) == len(inodes)
 
     def local_path(self, path: str) -> str:
         import atexit

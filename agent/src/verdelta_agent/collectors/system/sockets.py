@@ -10,13 +10,15 @@ a client between its question and the answer.  The kernel gives clients their po
 of that range are left out, except those that ip_local_reserved_ports keeps from clients: reserve the port of a server
 that lies in the range (WireGuard's 51820, say), and it is seen.
 
+Whose they are is found by looking through the open files of every process (socket_owners.py).
+
 Unix sockets are left out: those of services belong to their units, and the others come and go with logins.
 """
 
 import sys
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from ...host import Host
+from ...host import Host, printable
 from ...model import OK, Collector, Rows, Section, absent
 from ...netlink import SOCK_DIAG, messages, number
 from .addresses import written
@@ -53,7 +55,18 @@ def collect(host: Host) -> Section:
         return absent()
     is_client = client_ports(host.read_or_none(RANGE), host.read_or_none(RESERVED))
     rows, volatile = parse(sockets, is_client)
-    return Section(OK, rows, volatile)
+    inodes = sorted(inode for shown in volatile.values() for inode in shown["inodes"])
+    owners, complete = _owners(host, inodes)
+    for key, row in rows.items():
+        row["programs"] = sorted({printable(owners[inode]) for inode in volatile[key]["inodes"] if inode in owners})
+    return Section(OK, rows, volatile, None if complete else "programs: not every process may be looked at")
+
+
+def _owners(host: Host, inodes: List[int]) -> Tuple[Dict[int, str], bool]:
+    if not inodes:
+        return {}, True
+    owners, complete = host.socket_owners(inodes)
+    return dict(owners), complete
 
 
 def _asked(host: Host) -> Optional[List[Socket]]:
@@ -171,6 +184,8 @@ COLLECTOR = Collector(
         "address": "the machine's own address; 0.0.0.0 and :: are all of them",
         "port": "port",
         "uids": "numbers of the users who own the sockets, sorted",
+        "programs": "the programs that hold the sockets, sorted; systemd where it listens for a service; none where "
+        "the kernel itself serves, or a process of another namespace",
     },
     volatile={"inodes": "numbers of the sockets that share the address: new whenever the service restarts"},
 )
