@@ -221,3 +221,16 @@ def test_a_section_tells_its_key_its_fields_and_what_is_never_compared(name: str
     assert words.startswith(name)
     for text in (collector.key, *collector.fields, *collector.fields.values(), *collector.volatile.values()):
         assert " ".join(text.split()) in words
+
+
+def test_the_commands_of_the_readme_work_as_they_stand(tree: Path, tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    lines = [line.partition("#")[0][2:].strip() for line in readme.splitlines() if line.startswith("$ verdelta-agent")]
+    assert len(lines) > 5
+    path = f"{Path(AGENT).parent}:{os.environ['PATH']}"
+    for line in lines:
+        command = ["sh", "-c", line.replace("/mnt/disk", str(tree))]
+        given: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "PATH": path}, "timeout": 120}
+        done = subprocess.run(command, capture_output=True, check=False, **given)
+        enrolled = done.returncode == 0 or b"this host is not enrolled" in done.stderr
+        assert enrolled if "status" in line else done.returncode == 0, done.stderr
