@@ -154,3 +154,31 @@ def test_pages_that_refer_to_each_other_end() -> None:
 def test_whatever_bytes_are_no_database(data: bytes) -> None:
     with pytest.raises(ValueError, match="no bolt database"):
         bolt.Database(data)
+
+
+def test_a_store_that_is_being_written_is_read_once_more() -> None:
+    whole = boltdb.write({"v1": {"default": {"images": {"a": {"target": {"digest": b"sha256:1"}}}}}})
+
+    class BeingWritten(RecordedHost):
+        reads = 0
+
+        def read_bytes(self, path: str, limit: int = 1 << 30) -> bytes:
+            self.reads += 1
+            return whole[:20] + bytes(9000) if self.reads == 1 else whole
+
+    host = BeingWritten({"files": {META: ""}})
+    assert set(collect(host, containerd.COLLECTOR).rows) == {"image default/a"}
+    assert host.reads == 2
+
+
+def test_a_container_that_is_removed_while_it_is_read_is_gone_and_nothing_else() -> None:
+    class BeingRemoved(RecordedHost):
+        def read_bytes(self, path: str, limit: int = 1 << 30) -> bytes:
+            if path.endswith("config.v2.json"):
+                raise FileNotFoundError(2, "No such file", path)
+            return super().read_bytes(path, limit)
+
+    found = collect(BeingRemoved(DOCKER), docker.COLLECTOR)
+    assert found.status == OK
+    assert {key for key in found.rows if key.startswith("container ")} == set()
+    assert "image nginx:1.27" in found.rows
