@@ -10,7 +10,7 @@ import re
 from typing import Iterator, List, Mapping, NamedTuple
 
 from ...host import Host, printable
-from ..system.files import MOUNTINFO, foreign, outermost, parse_mounts
+from ..system.files import foreign, outermost, read_mounts
 
 ROOTS: Mapping[str, int] = {  # and how many levels of each are listed
     "/opt": 5,
@@ -58,7 +58,7 @@ class Applications(NamedTuple):
 
 def find(host: Host) -> Applications:
     """Return the directories of libraries below the roots, and the directories that could not be looked into."""
-    mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
+    mounts = read_mounts(host)
     foreign_points = sorted(point for point in mounts if foreign(point, mounts) is not None)
     found = Applications([], [])
     for root, depth in _roots(host).items():

@@ -13,7 +13,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
 from ..configuration import Reader
-from ..system.files import MOUNTINFO, foreign, parse_mounts
+from ..system.files import foreign, read_mounts
 
 SYSTEM = "/var/lib/flatpak"
 CONFIGURED = "/etc/flatpak/installations.d"
@@ -28,7 +28,7 @@ def collect(host: Host) -> Section:
     reader = Reader(host)
     places = {"": SYSTEM}
     places.update(_configured(reader))
-    mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
+    mounts = read_mounts(host)
     rows: Rows = {}
     found = False
     for name, place in places.items():

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
 from ..incomplete import missing, together
-from ..system.files import MOUNTINFO, foreign, parse_mounts
+from ..system.files import foreign, read_mounts
 
 STATE = "/var/lib/snapd/state.json"
 MOUNTED = ("/snap", "/var/lib/snapd/snap")
@@ -74,7 +74,7 @@ def _add_versions(host: Host, rows: Rows) -> List[str]:
 
     Where the kernel may not mount it, as in a container, a program does: that one is not asked, for it may not answer.
     """
-    mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "") if rows else {}
+    mounts = read_mounts(host) if rows else {}
     folders = [folder for folder in MOUNTED if host.exists(folder)] if rows else []
     unread: List[str] = []
     for name, row in rows.items():

@@ -13,7 +13,7 @@ from ...model import OK, Collector, Row, Rows, Section, absent
 from ..configuration import Reader
 from ..incomplete import missing, together
 from .colon_separated import unused
-from .files import MOUNTINFO, foreign, parse_mounts
+from .files import foreign, read_mounts
 from .sshd import fingerprint, read
 from .sshd_config import EVERYBODY
 
@@ -38,7 +38,7 @@ def collect(host: Host) -> Section:
     passwd = reader.text(ACCOUNTS_FILE)
     if passwd is None and not reader.problems:
         return absent("there is no %s" % ACCOUNTS_FILE)
-    mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
+    mounts = read_mounts(host)
     parsed = read(reader)
     patterns = parsed.blocks[EVERYBODY].get("authorizedkeysfile", []) if parsed else []
     rows: Rows = {}

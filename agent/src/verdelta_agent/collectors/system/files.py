@@ -87,7 +87,7 @@ class _TooMany(Exception):
 def collect(host: Host) -> Section:
     """Absent where none of the watched paths exists; partial where a file could not be read."""
     roots = outermost(host.watched)
-    walk = _Walk(host, parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else ""))
+    walk = _Walk(host, read_mounts(host))
     try:
         for root in roots:
             walk.below(root)
@@ -109,6 +109,12 @@ def outermost(paths: Sequence[str]) -> List[str]:
 
 def _is_below(path: str, directory: str) -> bool:
     return (path + "/").startswith(directory.rstrip("/") + "/")
+
+
+def read_mounts(host: Host) -> Dict[str, str]:
+    """Return what parse_mounts() does, of the host; names that are no UTF-8 as listdir() has them."""
+    mountinfo = host.read_bytes(MOUNTINFO) if host.exists(MOUNTINFO) else b""
+    return parse_mounts(mountinfo.decode("utf-8", "surrogateescape"))
 
 
 def parse_mounts(mountinfo: str) -> Dict[str, str]:
@@ -174,7 +180,7 @@ class _Walk:
         key = printable(path)
         if IS_PASSING.match(key):
             return []
-        kind = foreign(path, self.mounts) if key in self.mounts else None
+        kind = foreign(path, self.mounts) if path in self.mounts else None
         if kind is not None:
             self.rows[key] = {"kind": "mount", "filesystem": kind}
             return []

@@ -14,7 +14,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Section, absent
 from ..incomplete import missing
-from .files import MOUNTINFO, foreign, parse_mounts, said
+from .files import foreign, read_mounts, said
 from .unit_files import (
     ALIAS,
     BAD,
@@ -149,7 +149,7 @@ class _Reader:
         self.host = host
         self.units = units
         self.links = links
-        self.mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
+        self.mounts = read_mounts(host)
         self.foreign: Dict[str, Optional[str]] = {}  # directory -> its kind; asking costs a look at every mount
         self.problems: List[str] = []
 
