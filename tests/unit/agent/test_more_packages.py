@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from verdelta_agent.collectors.software import apk, flatpak, gem, npm, pacman, snap
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.host import LIMIT, RecordedHost
 from verdelta_agent.model import ABSENT, FAILED, OK, Section, canonical
 
 APK = "P:musl\nV:{}\nA:x86_64\no:musl\nF:lib\nR:P:notthis\n\nP:zlib\nV:1.3\nA:x86_64\n\n"
@@ -143,7 +143,7 @@ def test_the_version_of_a_snap_comes_from_its_image(stated: str) -> None:
 
 def test_the_image_of_a_snap_that_a_program_serves_is_not_touched() -> None:
     class Watched(RecordedHost):
-        def read_bytes(self, path: str, limit: int = 0) -> bytes:
+        def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
             assert not path.startswith("/snap/lxd/")
             return super().read_bytes(path, limit)
 
