@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.unprivileged import as_nobody, open_directory
 
@@ -44,6 +44,18 @@ def oddities(tmp_path: Path) -> Iterator[Path]:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
         yield tmp_path
+
+
+def test_a_directory_of_too_many_names_is_an_error_and_never_fewer_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "WIDE", -1)
+    monkeypatch.setattr(door, "NAMES", 3)
+    for name in ("c", "b", "a"):
+        (tmp_path / name).touch()
+    assert HERE.listdir(str(tmp_path)) == ["a", "b", "c"]
+    (tmp_path / "d").touch()
+    assert errno_of(lambda: HERE.listdir(str(tmp_path))) == "EFBIG"
 
 
 @pytest.mark.parametrize(
@@ -361,6 +373,7 @@ def test_a_recording_answers_as_the_machine_that_was_recorded(entries, asked: li
 
 @settings(deadline=None)
 @given(ENTRIES, st.lists(INSIDE, min_size=1, max_size=6))
+@example([("a", "link", "a/..")], ["a"])
 def test_a_recording_resolves_paths_as_the_machine_would(entries, asked: list[str]) -> None:
     with a_root() as root:
         recorded = RecordedHost(build(root, entries))

@@ -8,6 +8,7 @@ Two lists name what is left out, and why: below /etc, too, there are files that 
 REWRITTEN keeps its row, without size and digest; those are volatile.  A file of PASSING has no row at all.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -190,10 +191,15 @@ class _Walk:
         if status.kind != "directory":
             return []
         try:
-            return ["%s/%s" % (path.rstrip("/"), name) for name in self.host.listdir(path)]
+            names = self.host.listdir(path)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise _TooMany() from error
             self._problem(path, error)
             return []
+        if self.entries + len(names) > ENTRIES:
+            raise _TooMany()
+        return ["%s/%s" % (path.rstrip("/"), name) for name in names]
 
     def _row(self, path: str, key: str, status: FileStatus) -> Row:
         read = self._read(path, status) if status.kind == "file" else _Read(status, None)
