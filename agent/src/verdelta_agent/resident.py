@@ -83,12 +83,13 @@ def _outcome(child: int, reader: int) -> Optional[int]:
     until = time.monotonic() + CHILD
     while True:
         received = signal.sigtimedwait([*STOP, signal.SIGCHLD], max(0.0, until - time.monotonic()))
+        stopped = received is not None and received.si_signo in STOP
         said = _read(reader)
-        if said is not None:
+        if said is not None and not stopped:
             return int(said) if said.isdigit() else None
-        if received is None or received.si_signo in STOP:
+        if received is None or stopped:
             os.kill(child, signal.SIGKILL)  # a report that is killed is made good by the next one
-            return None if received is None else _STOPPED
+            return _STOPPED if stopped else None
 
 
 def _read(reader: int) -> Optional[bytes]:
