@@ -32,29 +32,78 @@ def test_one_changed_rule_is_one_changed_row() -> None:
 @pytest.mark.parametrize(
     ("line", "key", "row"),
     [
-        ("alice ALL = (root:adm)  NOPASSWD : ALL", "alice", {"rule": "ALL=(root:adm) NOPASSWD : ALL"}),
-        ("alice,bob\t,%ops ALL=ALL", "alice,bob,%ops", {"rule": "ALL=ALL"}),
-        ('"domain users" ALL=ALL', '"domain users"', {"rule": "ALL=ALL"}),
-        ("domain\\ users ALL=ALL", "domain\\ users", {"rule": "ALL=ALL"}),
-        ("#1001 ALL=ALL # by number", "#1001", {"rule": "ALL=ALL"}),
-        ("User_Alias A=x,y", "User_Alias A", {"value": "x, y"}),
-        ('Defaults>root env_keep+="A,B C"', "Defaults>root env_keep", {"value": 'env_keep+="A,B C"'}),
+        ("alice ALL = (root:adm)  NOPASSWD : ALL", "alice", {"rules": ["ALL=(root:adm) NOPASSWD:ALL"]}),
+        ("alice ALL = (#-1) /bin/vi", "alice", {"rules": ["ALL=(#-1) /bin/vi"]}),
+        ("alice,bob\t,%ops ALL=ALL", "alice,bob,%ops", {"rules": ["ALL=ALL"]}),
+        ('"domain users" ALL=ALL', '"domain users"', {"rules": ["ALL=ALL"]}),
+        ("domain\\ users ALL=ALL", "domain\\ users", {"rules": ["ALL=ALL"]}),
+        ("#1001 ALL=ALL # by number", "#1001", {"rules": ["ALL=ALL"]}),
+        ("a ALL=/bin/echo a\\=b\\, \\#c#d", "a", {"rules": ["ALL=/bin/echo a\\=b\\, \\#c"]}),
+        ("User_Alias A=x,y", "User_Alias A", {"members": ["x, y"]}),
+        ("Cmnd_Alias C=sha224:ab+/== /bin/x", "Cmnd_Alias C", {"members": ["sha224:ab+/== /bin/x"]}),
+        ("Host_Alias H = fe80::1", "Host_Alias H", {"members": ["fe80::1"]}),
+        ('Defaults>root env_keep+="A,B C"', "Defaults>root env_keep", {"settings": ['env_keep+="A,B C"']}),
+        ("Defaults:a , b ! lecture", "Defaults:a, b lecture", {"settings": ["!lecture"]}),
+        ('Defaults passprompt="#: "', "Defaults passprompt", {"settings": ['passprompt="#: "']}),
     ],
 )
-def test_lines_of_sudoers_are_read_as_sudo_does(line: str, key: str, row: dict[str, str]) -> None:
+def test_lines_of_sudoers_are_read_as_sudo_does(line: str, key: str, row: dict[str, list[str]]) -> None:
     found = {name.partition(": ")[2]: row for name, row in rules(line).items()}
     assert found == {key: row}
 
 
+@pytest.mark.parametrize(
+    "text", ["# a comment ends here \\\neve ALL=ALL\n", "bob ALL=/a # \\\neve ALL=ALL\n", 'a#"\neve ALL=ALL #"']
+)
+def test_no_rule_hides_behind_a_comment(text: str) -> None:
+    assert rules(text)["/etc/sudoers: eve"] == {"rules": ["ALL=ALL"]}
+
+
+def test_a_second_rule_for_the_same_users_is_in_their_row_in_order() -> None:
+    before = rules("bob ALL=/bin/a\nbob ALL=/bin/b\nDefaults env_keep+=A\nDefaults env_keep+=B\n")
+    assert before["/etc/sudoers: bob"] == {"rules": ["ALL=/bin/a", "ALL=/bin/b"]}
+    assert before["/etc/sudoers: Defaults env_keep"] == {"settings": ["env_keep+=A", "env_keep+=B"]}
+    after = rules("bob ALL=/bin/b\nDefaults env_keep+=A\nDefaults env_keep+=B\n")
+    assert [key for key in before if before[key] != after[key]] == ["/etc/sudoers: bob"]
+
+
 def test_a_line_goes_on_behind_a_backslash_and_files_that_include_each_other_end() -> None:
-    assert rules("alice ALL=\\\n  /bin/a, \\\n /bin/b\n") == {"/etc/sudoers: alice": {"rule": "ALL=/bin/a, /bin/b"}}
+    assert rules("alice ALL=\\\n  /bin/a, \\\n /bin/b\n") == {"/etc/sudoers: alice": {"rules": ["ALL=/bin/a, /bin/b"]}}
     found = section(sudoers, {"/etc/sudoers": "root ALL=ALL\n@include /etc/sudoers\n"})
     assert found.error == "partial: not read: /etc/sudoers (files include each other)"
+    twice = section(sudoers, {"/etc/sudoers": "@include /etc/sudoers\n@include /etc/sudoers\n"})
+    assert "files include each other" in (twice.error or "")
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("@include more", True),
+        (" @include /etc/more", True),
+        ("#include /etc/more", True),
+        ('@include "/etc/more"', True),
+        ("@include /etc/%h", True),
+        (" #include /etc/more", False),
+        ("# include /etc/more", False),
+    ],
+)
+def test_an_inclusion_is_what_sudo_takes_for_one(line: str, read: bool) -> None:
+    files = {"/etc/sudoers": line + "\n", "/etc/more": "eve ALL=ALL\n", "/proc/sys/kernel/hostname": "more.example\n"}
+    assert ("/etc/more: eve" in section(sudoers, files).rows) == read
 
 
 def test_what_editors_and_packages_leave_behind_is_passed_over_as_sudo_does() -> None:
-    files = {f"/etc/sudoers.d/{name}": "eve ALL=ALL\n" for name in ("a.bak", "b~", "c.dpkg-new")}
-    assert section(sudoers, {"/etc/sudoers": "@includedir sudoers.d\n", **files}).rows == {}
+    files = {f"/etc/sudoers.d/{name}": "eve ALL=ALL\n" for name in ("a.bak", "b~", "c.dpkg-new", "folder/file")}
+    found = section(sudoers, {"/etc/sudoers": "@includedir sudoers.d\n", **files})
+    assert (found.rows, found.error) == ({}, None)
+
+
+def test_rules_of_doas_are_known_by_whom_they_are_for_and_show_no_value_of_a_variable() -> None:
+    text = "# x \\\npermit nopass setenv { TOKEN=s3cret PATH=/bin D=$D -E } :wheel as root cmd reboot\ndeny eve\nx y\n"
+    found = section(sudoers, {"/etc/doas.conf": text})
+    rule = "permit nopass setenv { TOKEN=(hidden) PATH=/bin D=$D -E } :wheel as root cmd reboot"
+    assert found.rows == {"/etc/doas.conf: :wheel": {"rules": [rule]}, "/etc/doas.conf: eve": {"rules": ["deny eve"]}}
+    assert found.error == "not understood: /etc/doas.conf line 4"
 
 
 # -- sshd
