@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verdelta_agent.collectors.system import authorized_keys, cron, limits, sshd, sudoers
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.host import FileStatus, RecordedHost
 from verdelta_agent.model import ABSENT, Section, canonical
 
 
@@ -155,16 +155,64 @@ def test_no_authorized_keys_file_means_none() -> None:
     assert keys("a:x:1:1::/home/a:/bin/sh\n", files).rows == {}
 
 
-def test_a_home_on_another_machine_is_not_touched() -> None:
-    class Dead(RecordedHost):
-        def read_bytes(self, path: str, limit: int = 0) -> bytes:
-            assert not path.startswith("/home"), "the server does not answer"
-            return super().read_bytes(path, limit or 1 << 20)
+MOUNTS = "1 1 0:1 / / rw - ext4 /dev/sda rw\n2 1 0:2 / /home rw - %s x:/ rw\n"
 
-    mounts = "1 1 0:1 / / rw - ext4 /dev/sda rw\n2 1 0:2 / /home rw - fuse.sshfs x:/ rw\n"
-    files = {"/etc/passwd": "a:x:1:1::/home/a:/bin/sh\n", "/proc/self/mountinfo": mounts}
-    found = authorized_keys.collect(Dead({"files": files}))
-    assert "/home/a/.ssh/authorized_keys (on fuse.sshfs)" in (found.error or "")
+
+class Dead(RecordedHost):
+    """A machine on which whoever touches anything below /home never comes back."""
+
+    def read_bytes(self, path: str, limit: int = 1 << 20) -> bytes:
+        assert not path.startswith("/home"), path
+        return super().read_bytes(path, limit)
+
+    def lstat(self, path: str) -> FileStatus:
+        assert not path.startswith("/home"), path
+        return super().lstat(path)
+
+
+@pytest.mark.parametrize("home", ["/home/a", "/links/a", "/links/b"])
+@pytest.mark.parametrize("kind", ["fuse.sshfs", "nfs4", "autofs"])
+def test_a_home_on_another_machine_is_not_touched_whatever_leads_there(home: str, kind: str) -> None:
+    files = {"/etc/passwd": f"a:x:1:1::{home}:/bin/sh\n", "/proc/self/mountinfo": MOUNTS % kind}
+    links = {"/links/a": "../home/a", "/links/b/.ssh": "/home/b"}
+    found = authorized_keys.collect(Dead({"files": files, "links": links}))
+    assert f"{home}/.ssh/authorized_keys (on {kind})" in (found.error or "")
+
+
+def test_homes_below_the_kernels_own_file_systems_are_none() -> None:
+    files = {"/etc/passwd": "sys:x:1:1::/dev:/bin/sh\n", "/proc/self/mountinfo": "1 1 0:1 / /dev rw - devtmpfs d rw\n"}
+    assert section(authorized_keys, files) == ("ok", {}, {}, None)
+
+
+def test_more_accounts_than_are_looked_at_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authorized_keys, "ACCOUNTS", 2)
+    passwd = "".join(f"{name}:x:1:1::/home/{name}:/bin/sh\n" for name in "abc")
+    found = keys(passwd, {f"/home/{name}/.ssh/authorized_keys": KEY for name in "abc"})
+    assert [key[0] for key in found.rows] == ["a", "b"]
+    assert found.error == "partial: not read: /etc/passwd (accounts after the first 2)"
+
+
+def test_a_file_that_only_a_match_names_is_read_and_one_of_authorities_too() -> None:
+    text = "AuthorizedKeysFile /keys/%u\nTrustedUserCAKeys /etc/ssh/ca.pub\nMatch User x\nAuthorizedKeysFile /sftp/%u\n"
+    files = {"/etc/ssh/sshd_config": text, "/keys/a": KEY, "/sftp/a": KEY, "/etc/ssh/ca.pub": KEY}
+    found = keys("a:x:1:1::/home/a:/bin/sh\n", {**files, "/home/a/.ssh/authorized_keys": KEY})
+    assert [key.rpartition(" ")[0] for key in found.rows] == [
+        "a /keys/a",
+        "a /sftp/a",
+        "(certificates) /etc/ssh/ca.pub",
+    ]
+
+
+def test_what_a_key_may_do_is_shown_and_no_value_of_a_variable() -> None:
+    line = f'from="10.*",environment="TOKEN=s3\\"cret",command="echo \\"x\\"" {KEY} me'
+    (row,) = keys("a:x:1:1::/home/a:/bin/sh\n", {"/home/a/.ssh/authorized_keys": line}).rows.values()
+    assert row["options"] == 'from="10.*",environment="TOKEN=(hidden)",command="echo \\"x\\""'
+
+
+@pytest.mark.parametrize("line", [KEY.replace("ed25519", "rsa", 1), "ssh-rsa AAAA", "ssh-rsa", "ssh-rsa !", "x"])
+def test_a_line_that_sshd_takes_for_no_key_is_told(line: str) -> None:
+    found = keys("a:x:1:1::/home/a:/bin/sh\n", {"/home/a/.ssh/authorized_keys": line})
+    assert (found.rows, found.error) == ({}, "not understood: /home/a/.ssh/authorized_keys line 1")
 
 
 # -- cron, limits

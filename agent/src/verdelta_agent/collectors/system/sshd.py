@@ -75,6 +75,9 @@ def fingerprint(public_key: str) -> Optional[str]:
         blob = base64.b64decode(words[1].encode("ascii"), validate=True)
     except (IndexError, UnicodeEncodeError, binascii.Error):
         return None
+    kind = words[0].encode("ascii", "replace")
+    if blob[: len(kind) + 4] != len(kind).to_bytes(4, "big") + kind:  # it says itself what it is
+        return None
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode("ascii").rstrip("=")
 
 
