@@ -29,37 +29,82 @@ def printed(*command: str, data: bytes = b"") -> str:
 
 
 SSHD_CONFIG = """\
+Include {folder}/*.conf {folder}/nothing
 Port 2222
 Port 2200
 PermitRootLogin no
-PermitRootLogin yes
 PasswordAuthentication=no
-ClientAliveInterval 120
+ClientAliveInterval 1h30m
+LoginGraceTime 2m
 MaxAuthTries 3
 AllowUsers alice bob
 AllowUsers carol
 X11Forwarding no
 Banner none
+PermitOpen a:1
+PermitOpen b:2
+SetEnv A=1 B=2
+SetEnv C=3
+AcceptEnv LANG
+AcceptEnv LC_*
+LogVerbose kex.c:*:1000
+LogVerbose auth.c:*:1
+AuthorizedKeysFile /a "/b c"
+Subsystem sftp internal-sftp -f X
+IPQoS lowdelay
+RekeyLimit 1G 1h
+ListenAddress 127.0.0.1:2222
+Ciphers aes256-gcm@openssh.com # the only one
+MaxStartups 5:30:5
+PubkeyAcceptedKeyTypes ssh-ed25519
+SyslogFacility auth
+LogLevel verbose
+TCPKeepAlive = no
+"MaxSessions" 4
+ForceCommand echo "a  b" # c
+VersionAddendum hello world # x
 Match User anoncvs
     X11Forwarding yes
 """
+SSHD_INCLUDED = {
+    "a.conf": "permitrootlogin yes\nMatch User x\nX11Forwarding yes\n",
+    "b.conf": "MaxAuthTries 5\n",
+    ".c.conf": "Port 9\n",
+}
+AS_SSHD_WRITES_IT = {  # times in seconds, sizes in bytes, the names of syslog, both directions of IPQoS
+    "clientaliveinterval": "5400",
+    "logingracetime": "120",
+    "rekeylimit": "1073741824 3600",
+    "syslogfacility": "AUTH",
+    "loglevel": "VERBOSE",
+    "ipqos": "lowdelay lowdelay",
+}
 
 
 def test_every_setting_of_sshd_is_as_sshd_says(tmp_path: Path) -> None:
-    key, config = tmp_path / "key", tmp_path / "sshd_config"
+    key, config, folder = tmp_path / "key", tmp_path / "sshd_config", tmp_path / "more"
+    folder.mkdir()
     printed(tool("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-    config.write_text(f"HostKey {key}\n{SSHD_CONFIG}")
+    config.write_text(f"HostKey {key}\n{SSHD_CONFIG.format(folder=folder)}")
+    for name, text in SSHD_INCLUDED.items():
+        (folder / name).write_text(text)
     Path("/run/sshd").mkdir(exist_ok=True)
     effective: dict[str, list[str]] = {}
     for line in printed(tool("sshd"), "-T", "-f", str(config)).splitlines():
         name, _, value = line.partition(" ")
         effective.setdefault(name, []).append(value)
-    rows = sshd.collect(RecordedHost({"files": {"/etc/ssh/sshd_config": config.read_text()}})).rows
+    files = {str(path): path.read_text() for path in (*folder.iterdir(), key.with_suffix(".pub"))}
+    rows = sshd.collect(RecordedHost({"files": {"/etc/ssh/sshd_config": config.read_text(), **files}})).rows
     ours = {name: row["value"] for name, row in rows.items() if not name.startswith(("match ", "host key "))}
-    assert set(ours) > {"port", "permitrootlogin", "allowusers"}
+    assert (ours["permitrootlogin"], ours["maxauthtries"], ours["port"]) == ("yes", "5", "2222, 2200")
+    assert len(ours) == 28
     for name, value in ours.items():
-        words = value.replace(",", " ").split()
-        assert sorted(words) == sorted(" ".join(effective[name]).split()), name
+        theirs = effective[name]
+        # sshd shows the names and values of several variables one a line, and a quoted path without its quotes
+        words = AS_SSHD_WRITES_IT.get(name, value).replace(",", "").split()
+        assert words == " ".join(theirs).split(), name
+    theirs_of_key = printed(tool("ssh-keygen"), "-l", "-f", str(key)).split()[1]
+    assert rows[f"host key {key}"]["fingerprint"] == theirs_of_key
 
 
 def test_fingerprints_are_those_that_ssh_keygen_prints(tmp_path: Path) -> None:

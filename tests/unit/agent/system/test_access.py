@@ -130,6 +130,24 @@ def test_a_match_of_an_included_file_ends_with_the_file() -> None:
     }
 
 
+def test_what_may_be_given_once_or_several_times_is_as_sshd_has_it() -> None:
+    text = 'PermitOpen a:1\nPermitOpen b:2\nAcceptEnv A\nAcceptEnv B\n"MaxSessions" 4\nForceCommand echo "a  #b"\n'
+    once = {"permitopen": "a:1", "acceptenv": "A, B", "maxsessions": "4", "forcecommand": 'echo "a  #b"'}
+    assert settings(text) == once
+
+
+def test_an_inclusion_finds_what_a_shell_would_find() -> None:
+    names = ("a/x.conf", "b/x.conf", "b/.x.conf", "b/x.conf~")
+    files = {f"/etc/ssh/{name}": f"AcceptEnv {name}\n" for name in names}
+    rows = section(sshd, {"/etc/ssh/sshd_config": "Include /etc/ssh/*/*.conf\n", **files}).rows
+    assert rows == {"acceptenv": {"value": "a/x.conf, b/x.conf"}}
+
+
+def test_files_that_include_others_without_end_are_told() -> None:
+    text = "Include /etc/ssh/sshd_config\nInclude /etc/ssh/sshd_config\nPort 1\n"
+    assert "more than 1000 inclusions" in (section(sshd, {"/etc/ssh/sshd_config": text}).error or "")
+
+
 def test_files_that_include_each_other_end() -> None:
     found = section(sshd, {"/etc/ssh/sshd_config": "Include /etc/ssh/sshd_config\nPort 1\n"})
     assert found.rows["port"] == {"value": "1"}
