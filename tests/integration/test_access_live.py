@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,37 +29,82 @@ def printed(*command: str, data: bytes = b"") -> str:
 
 
 SSHD_CONFIG = """\
+Include {folder}/*.conf {folder}/nothing
 Port 2222
 Port 2200
 PermitRootLogin no
-PermitRootLogin yes
 PasswordAuthentication=no
-ClientAliveInterval 120
+ClientAliveInterval 1h30m
+LoginGraceTime 2m
 MaxAuthTries 3
 AllowUsers alice bob
 AllowUsers carol
 X11Forwarding no
 Banner none
+PermitOpen a:1
+PermitOpen b:2
+SetEnv A=1 B=2
+SetEnv C=3
+AcceptEnv LANG
+AcceptEnv LC_*
+LogVerbose kex.c:*:1000
+LogVerbose auth.c:*:1
+AuthorizedKeysFile /a "/b c"
+Subsystem sftp internal-sftp -f X
+IPQoS lowdelay
+RekeyLimit 1G 1h
+ListenAddress 127.0.0.1:2222
+Ciphers aes256-gcm@openssh.com # the only one
+MaxStartups 5:30:5
+PubkeyAcceptedKeyTypes ssh-ed25519
+SyslogFacility auth
+LogLevel verbose
+TCPKeepAlive = no
+"MaxSessions" 4
+ForceCommand echo "a  b" # c
+VersionAddendum hello world # x
 Match User anoncvs
     X11Forwarding yes
 """
+SSHD_INCLUDED = {
+    "a.conf": "permitrootlogin yes\nMatch User x\nX11Forwarding yes\n",
+    "b.conf": "MaxAuthTries 5\n",
+    ".c.conf": "Port 9\n",
+}
+AS_SSHD_WRITES_IT = {  # times in seconds, sizes in bytes, the names of syslog, both directions of IPQoS
+    "clientaliveinterval": "5400",
+    "logingracetime": "120",
+    "rekeylimit": "1073741824 3600",
+    "syslogfacility": "AUTH",
+    "loglevel": "VERBOSE",
+    "ipqos": "lowdelay lowdelay",
+}
 
 
 def test_every_setting_of_sshd_is_as_sshd_says(tmp_path: Path) -> None:
-    key, config = tmp_path / "key", tmp_path / "sshd_config"
+    key, config, folder = tmp_path / "key", tmp_path / "sshd_config", tmp_path / "more"
+    folder.mkdir()
     printed(tool("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-    config.write_text(f"HostKey {key}\n{SSHD_CONFIG}")
+    config.write_text(f"HostKey {key}\n{SSHD_CONFIG.format(folder=folder)}")
+    for name, text in SSHD_INCLUDED.items():
+        (folder / name).write_text(text)
     Path("/run/sshd").mkdir(exist_ok=True)
     effective: dict[str, list[str]] = {}
     for line in printed(tool("sshd"), "-T", "-f", str(config)).splitlines():
         name, _, value = line.partition(" ")
         effective.setdefault(name, []).append(value)
-    rows = sshd.collect(RecordedHost({"files": {"/etc/ssh/sshd_config": config.read_text()}})).rows
+    files = {str(path): path.read_text() for path in (*folder.iterdir(), key.with_suffix(".pub"))}
+    rows = sshd.collect(RecordedHost({"files": {"/etc/ssh/sshd_config": config.read_text(), **files}})).rows
     ours = {name: row["value"] for name, row in rows.items() if not name.startswith(("match ", "host key "))}
-    assert set(ours) > {"port", "permitrootlogin", "allowusers"}
+    assert (ours["permitrootlogin"], ours["maxauthtries"], ours["port"]) == ("yes", "5", "2222, 2200")
+    assert len(ours) == 28
     for name, value in ours.items():
-        words = value.replace(",", " ").split()
-        assert sorted(words) == sorted(" ".join(effective[name]).split()), name
+        theirs = effective[name]
+        # sshd shows the names and values of several variables one a line, and a quoted path without its quotes
+        words = AS_SSHD_WRITES_IT.get(name, value).replace(",", "").split()
+        assert words == " ".join(theirs).split(), name
+    theirs_of_key = printed(tool("ssh-keygen"), "-l", "-f", str(key)).split()[1]
+    assert rows[f"host key {key}"]["fingerprint"] == theirs_of_key
 
 
 def test_fingerprints_are_those_that_ssh_keygen_prints(tmp_path: Path) -> None:
@@ -73,25 +119,78 @@ def test_fingerprints_are_those_that_ssh_keygen_prints(tmp_path: Path) -> None:
     assert len(ours) == 3
 
 
-def test_the_rules_of_sudoers_are_those_that_sudo_finds() -> None:
+SUDOERS = """\
+Defaults passprompt="#%p: ", env_keep += "A B", !lecture
+Defaults:alice, bob !requiretty
+Defaults@h1, h2 fqdn
+Defaults!/usr/bin/ls, PAGERS noexec
+Defaults>root, #0 umask=022
+Cmnd_Alias OTHER = sha224:0GomF8mNN3wlDt1HD9XldjJ3SNgpFdbjO1+NsQ== /bin/ls : PAGERS = /usr/bin/more, \\
+   /usr/bin/less
+alice   ALL=(ALL , !root) NOPASSWD : /bin/vi, PASSWD:/bin/sh
+#1000 ALL=ALL
+#- comment \\
+carl h1 = /bin/a : h2 = /bin/b
+dora ALL=/bin/echo a\\=b\\, c\\:d
+"domain users@x", %wheel, +net, !eve ALL = CWD=/tmp NOPASSWD: /bin/date
+root ALL=ALL # comment \\
+root ALL=NOPASSWD:/bin/x#y
+erik\tALL = (root) \\
+  /bin/y
+fay ALL=sudoedit /etc/a, /bin/re ^a\\#b$
+%#100 ALL=ALL
+%:nonunix, %:#9 ALL=ALL
+ #include /etc/nothing
+ida ALL=(www:www) ALL
+"""
+
+
+def test_sudo_understands_the_rules_as_they_are_shown(tmp_path: Path) -> None:
+    """What sudo makes of a text, written down again by sudo, has the same rows as the text."""
     cvtsudoers = tool("cvtsudoers")
-    text = json.loads((HOSTS / "debian-12/system.sudoers.json").read_text())["host"]["files"]["/etc/sudoers"]
-    text = text.replace("@includedir /etc/sudoers.d\n", "alice, bob web = (www) /usr/bin/less, NOPASSWD: ALL\n")
-    found = json.loads(printed(cvtsudoers, "-f", "json", data=text.encode()))
+    for text in (SUDOERS, *_recorded_sudoers()):
+        written = printed(cvtsudoers, "-f", "sudoers", data=text.encode())
+        assert _unquoted(_rows_of(text)) == _unquoted(_rows_of(written))
+
+
+def test_users_and_settings_are_those_that_sudo_finds() -> None:
+    text = SUDOERS.replace("CWD=/tmp", "")  # of which sudo 1.9.13 makes no JSON
+    found = json.loads(printed(tool("cvtsudoers"), "-f", "json", data=text.encode()))
     theirs: dict[str, int] = {}
     for spec in found["User_Specs"]:
-        who = ",".join(_who(user) for user in spec["User_List"])
+        who = ",".join(map(_who, spec["User_List"]))
         theirs[who] = theirs.get(who, 0) + 1
-    rows = sudoers.collect(RecordedHost({"files": {"/etc/sudoers": text}})).rows
-    assert {key.partition(": ")[2] for key, row in rows.items() if "rule" in row} == set(theirs)
-    names = {key.partition(": ")[2] for key in rows}
+    rows = _rows_of(SUDOERS)
+    ours = {key.replace('"', ""): len(row["rules"]) for key, row in rows.items() if "rules" in row}
+    ours["carl"] += 1  # one line of two hosts, of which sudo makes two rules
+    assert ours == theirs
     settings = {name for item in found["Defaults"] for option in item["Options"] for name in option}
-    assert settings >= {name.split()[-1] for name in names if name.startswith("Defaults ")} - {"secure_path"}
+    shown = {key.split()[-1] for key in rows if key.startswith("Defaults")}
+    assert settings - {"operation"} == shown
+
+
+def _unquoted(rows: dict[str, Any]) -> str:
+    """Return rows as text.  Sudo writes a colon behind a backslash where the text has it within quotes."""
+    return repr(sorted(rows.items())).replace("\\\\:", ":").replace('"', "").replace("'", "")
+
+
+def _rows_of(text: str) -> dict[str, Any]:
+    section = sudoers.collect(RecordedHost({"files": {"/etc/sudoers": text}}))
+    assert section.error is None
+    return {key.partition(": ")[2]: row for key, row in section.rows.items()}
+
+
+def _recorded_sudoers() -> list[str]:
+    files = [json.loads(path.read_text())["host"]["files"] for path in HOSTS.glob("*/system.sudoers*.json")]
+    texts = [text for each in files for path, text in each.items() if "sudoers" in path and isinstance(text, str)]
+    return [re.sub(r"(?m)^([#@]include.*|not a rule)$", "", text) for text in texts]
 
 
 def _who(user: dict[str, Any]) -> str:
-    (kind, name), *_ = user.items()
-    return {"usergroup": "%{}", "userid": "#{}"}.get(kind, "{}").format(name)
+    kind = next(kind for kind in user if kind != "negated")
+    shown = {"usergroup": "%{}", "usergid": "%#{}", "userid": "#{}", "netgroup": "+{}", "nonunixgroup": "%:{}"}
+    shown["nonunixgid"] = "%:#{}"
+    return "!" * bool(user.get("negated")) + shown.get(kind, "{}").format(user[kind])
 
 
 def test_certificates_are_told_as_openssl_tells_them() -> None:

@@ -80,7 +80,7 @@ SECTIONS: Tuple[Entry, ...] = (
     ),
     Entry("system.users", ("/etc/passwd",)),
     Entry("system.groups", ("/etc/group",)),
-    Entry("system.sudoers", ("/etc/sudoers", "/etc/doas.conf", "/etc/doas.d")),
+    Entry("system.sudoers", ("/etc/sudoers", "/usr/etc/sudoers", "/etc/doas.conf", "/etc/doas.d")),
     Entry("system.authorized_keys", ("/etc/passwd",)),
     Entry("system.sshd", ("/etc/ssh/sshd_config", "/usr/etc/ssh/sshd_config")),
     Entry("system.limits"),

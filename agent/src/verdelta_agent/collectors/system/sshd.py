@@ -17,6 +17,8 @@ from ..incomplete import missing, together
 from .sshd_config import CONFIGURATIONS, EVERYBODY, Parsed, parse
 
 DIRECTORY = "/etc/ssh"
+FILES = 1000  # of all inclusions: of files that include two others each, there soon is no end
+WILD = frozenset("*?[")
 DEFAULT_KEYS = tuple("%s/ssh_host_%s_key" % (DIRECTORY, kind) for kind in ("rsa", "ecdsa", "ed25519"))
 
 
@@ -43,20 +45,44 @@ def _partial(reader: Reader, rows: Rows, bad: List[str]) -> Section:
 
 def read(reader: Reader) -> Optional[Parsed]:
     """Return the whole configuration, or None where there is none."""
+    files = _Files(reader)
     for path in CONFIGURATIONS:
         text = reader.text(path)
         if text is not None:
-            return parse(path, text, lambda pattern: _included(reader, pattern))
+            return parse(path, text, files.included)
     return None
 
 
-def _included(reader: Reader, pattern: str) -> Sequence[Tuple[str, str]]:
-    """Return path and text of the files that a pattern names, in the order of their names."""
-    path = os.path.normpath(os.path.join(DIRECTORY, pattern))
-    folder, _, last = path.rpartition("/")
-    names = fnmatch.filter(reader.names(folder), last) if any(sign in last for sign in "*?[") else [last]
-    texts = (("%s/%s" % (folder, name), reader.text("%s/%s" % (folder, name))) for name in sorted(names))
-    return [(found, text) for found, text in texts if text is not None]
+class _Files:
+    """Finds and reads what Include names."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.left = FILES
+
+    def included(self, pattern: str) -> Sequence[Tuple[str, str]]:
+        """Return path and text of the files that a pattern names, in the order of their paths."""
+        texts = ((path, self._text(path)) for path in self._paths(os.path.normpath(os.path.join(DIRECTORY, pattern))))
+        return [(path, text) for path, text in texts if text is not None]
+
+    def _paths(self, pattern: str) -> List[str]:
+        """Return the paths that fit, as glob(3) finds them: a name with a dot before it only where one is asked for."""
+        paths = [""]
+        for part in pattern.strip("/").split("/"):
+            if WILD.isdisjoint(part):
+                paths = ["%s/%s" % (path, part) for path in paths]
+            else:
+                names = [(path, fnmatch.filter(self.reader.names(path or "/"), part)) for path in paths]
+                shown = part.startswith(".")
+                paths = ["%s/%s" % (path, name) for path, found in names for name in found if shown or name[0] != "."]
+        return sorted(paths)
+
+    def _text(self, path: str) -> Optional[str]:
+        self.left -= 1
+        if self.left < 0:
+            self.reader.problem(path, "more than %d inclusions" % FILES)
+            return None
+        return self.reader.text(path)
 
 
 def settings(parsed: Parsed) -> Rows:
@@ -74,6 +100,9 @@ def fingerprint(public_key: str) -> Optional[str]:
     try:
         blob = base64.b64decode(words[1].encode("ascii"), validate=True)
     except (IndexError, UnicodeEncodeError, binascii.Error):
+        return None
+    kind = words[0].encode("ascii", "replace")
+    if blob[: len(kind) + 4] != len(kind).to_bytes(4, "big") + kind:  # it says itself what it is
         return None
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode("ascii").rstrip("=")
 

@@ -12,8 +12,9 @@ DEPTH = 16  # of files that include each other, as sshd has it
 EVERYBODY = ""  # the criteria of what stands before the first Match
 SEVERAL = frozenset(
     ("acceptenv", "allowgroups", "allowusers", "denygroups", "denyusers", "hostkey", "hostcertificate", "listenaddress")
-    + ("logverbose", "permitlisten", "permitopen", "persourcepenalties", "port", "setenv", "subsystem")
+    + ("persourcepenalties", "port", "subsystem")
 )
+WHOLE = frozenset(("forcecommand", "versionaddendum"))  # the rest of the line is the value, quotes and # too
 ALIASES = {
     "challengeresponseauthentication": "kbdinteractiveauthentication",
     "dsaauthentication": "pubkeyauthentication",
@@ -23,7 +24,7 @@ ALIASES = {
     "pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms",
     "skeyauthentication": "kbdinteractiveauthentication",
 }
-LINE = re.compile(r"\s*([A-Za-z0-9]+)\s*(?:=\s*|\s+)(.*?)\s*\Z")
+LINE = re.compile(r'\s*"?([A-Za-z0-9]+)"?\s*(?:=\s*|\s+)(.*?)\s*\Z')
 
 Settings = Dict[str, List[str]]  # keyword in lower case -> values
 Include = Callable[[str], Sequence[Tuple[str, str]]]  # a pattern -> path and text of the files that it names
@@ -70,7 +71,7 @@ def _lines(text: str) -> Iterator[Tuple[int, Optional[str], str]]:
 
 
 def _set(settings: Settings, keyword: str, value: str) -> None:
-    value = " ".join(arguments(value))
+    value = value if keyword in WHOLE else " ".join(arguments(value))
     if keyword in SEVERAL:
         if value not in settings.setdefault(keyword, []):
             settings[keyword].append(value)
