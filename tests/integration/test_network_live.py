@@ -154,8 +154,12 @@ def test_sockets_are_those_that_ss_lists_and_the_same_by_netlink_and_by_the_file
 RULES = """
 flush ruleset
 table inet filter {
+  quota month { over 25 mbytes; }
+  limit calm { rate 400/minute; }
+  ct helper ftp { type "ftp" protocol tcp; }
   set blocked { type ipv4_addr; flags interval; elements = { 192.0.2.0/24, 198.51.100.7 }; }
   set seen { type ipv4_addr; flags dynamic,timeout; timeout 1h; size 65535; }
+  map speeds { type inet_service : limit; elements = { 80 : "calm" }; }
   map jumps { type inet_service : verdict; elements = { 22 : jump ssh, 80 : accept }; }
   chain ssh {
     limit rate 5/minute counter accept
@@ -176,6 +180,8 @@ table inet filter {
     type filter hook output priority 10; policy accept;
     add @seen { ip daddr }
     counter
+    quota name "month" drop
+    quota over 10 mbytes drop
   }
 }
 table ip nat {
@@ -206,7 +212,7 @@ def test_chains_and_sets_are_those_that_nft_lists(rules: str) -> None:
             count[owner] = count.get(owner, 0) + 1
     theirs: dict[str, Any] = {}
     for item in listed:
-        for kind in ("table", "chain", "set", "map"):
+        for kind in ("table", "chain", "set", "map", "quota", "limit", "ct helper"):
             if kind in item:
                 found = item[kind]
                 names = [found["name"]] if kind == "table" else [found["table"], found["name"]]
@@ -239,6 +245,8 @@ def test_a_reload_of_the_same_rules_and_packets_that_pass_change_nothing(rules: 
         ("10.0.0.2", "10.0.0.3", "chain inet filter input"),
         ("198.51.100.7", "198.51.100.8", "set inet filter blocked"),
         ("80 : accept", "80 : drop", "map inet filter jumps"),
+        ("25 mbytes", "26 mbytes", "quota inet filter month"),
+        ("400/minute", "401/minute", "limit inet filter calm"),
         ("5/minute", "6/minute", "chain inet filter ssh"),
         ("policy drop", "policy accept", "chain inet filter input"),
         ("priority 10", "priority 11", "chain inet filter output"),

@@ -81,6 +81,7 @@ def _ask_once(host: Host) -> Optional[Answers]:
     if not tables:
         return Answers(b"", b"", b"", b"")
     chains, rules, sets = (host.netlink(NETFILTER, kind, "00000000") for kind in kinds[1:])
+    objects, flow_tables = (_newer(host, kind) for kind in (nftables.GET_OBJECTS, nftables.GET_FLOW_TABLES))
     named = nftables.sets(sets)
     if len(named) > SETS:
         raise OSError(errno.EFBIG, "%d sets, at most %d" % (len(named), SETS))
@@ -90,10 +91,21 @@ def _ask_once(host: Host) -> Optional[Answers]:
             elements[one] = host.netlink(NETFILTER, nftables.GET_ELEMENTS, _elements_request(one))
         except FileNotFoundError:  # it has been removed meanwhile
             return None
-    found = [tables, chains, rules, sets] + list(elements.values())
+    found = [tables, chains, rules, sets, objects, flow_tables] + list(elements.values())
     if len({generation for answer in found for generation in nftables.generations(answer)}) > 1:
         return None
-    return Answers(tables, chains, rules, sets, elements, link_names(host.netlink(ROUTE, *LINKS)))
+    interfaces = link_names(host.netlink(ROUTE, *LINKS))
+    return Answers(tables, chains, rules, sets, elements, interfaces, objects, flow_tables)
+
+
+def _newer(host: Host, kind: int) -> bytes:
+    """Return a list that kernels before 4.10 and 4.16 do not have."""
+    try:
+        return host.netlink(NETFILTER, kind, "00000000")
+    except OSError as error:
+        if error.errno in _NO_NFTABLES:
+            return b""
+        raise
 
 
 def _elements_request(named: Named) -> str:
@@ -107,25 +119,27 @@ def _string(value: str) -> bytes:
 
 COLLECTOR = Collector(
     "system.firewall",
-    key='"chain", "set", "map" or "table", family, table and name; "legacy", family and table',
+    key='"chain", "set", "map" or another kind, family, table and name; "table" and family; "legacy", family and table',
     collect=collect,
     deadline=10,
     fields={
-        "kind": "table, chain, set or map of nftables; legacy: a table of iptables-legacy that is in use",
+        "kind": "table, chain, set, map, flowtable, or counter, quota, limit and the like with a name, of nftables; "
+        "legacy: a table of iptables-legacy that is in use",
         "family": "which packets: inet, ip, ip6, arp, bridge, netdev",
         "table": "name of the table",
-        "name": "name of the chain or set",
+        "name": "name of the chain, set or other thing",
         "dormant": "whether the table is switched off",
         "type": "of a chain with a hook: filter, nat, route",
-        "hook": "where packets enter the chain; null: by a jump only",
+        "hook": "where packets enter the chain or flowtable; null: by a jump only",
         "priority": "order among the chains of a hook, the lowest first",
         "devices": "interfaces whose packets enter the chain, where it is not all",
         "policy": "what becomes of a packet that no rule has decided on: accept or drop",
         "rules": "how many rules the chain has",
-        "flags": "interval, constant, timeout, dynamic (packets add to it) …",
+        "flags": "interval, constant, timeout, dynamic (packets add to it) …; of a flowtable: offload, counter",
         "timeout": "milliseconds after which an element runs out",
         "elements": "how many elements stay; null where packets add them",
-        "digest": "SHA-256 over the rules, or the elements that stay: the same after a reload of the same rules",
+        "digest": "SHA-256 over the rules, the elements that stay, or the settings: the same after a reload of the "
+        "same rules",
     },
     volatile={
         "passing_elements": "elements that packets have added or that run out",
