@@ -72,22 +72,23 @@ def parse(answers: Answers) -> Tuple[Rows, Rows]:
     rows: Rows = {}
     volatile: Rows = {}
     for family, found in _listed(answers.tables, NEW_TABLE):
-        _add(rows, volatile, _table(family, found))
+        add(rows, volatile, _table(family, found))
     for named, found in ruleset.chains.items():
         if not number(found.get(10, b""), "big") & _BOUND:
-            _add(rows, volatile, _chain(named, found, ruleset))
+            add(rows, volatile, _chain(named, found, ruleset))
     for named, found in ruleset.sets.items():
         if not _flags_of(found) & _ANONYMOUS:
-            row = _add(rows, volatile, _set(named, found, ruleset))
+            row = add(rows, volatile, _set(named, found, ruleset))
             volatile.setdefault(row, {})["passing_elements"] = len(ruleset.elements(named, passing=True))
     for family, found in _listed(answers.objects, NEW_OBJECT):
-        _add(rows, volatile, _object(family, found))
+        add(rows, volatile, _object(family, found))
     for family, found in _listed(answers.flow_tables, NEW_FLOW_TABLE):
-        _add(rows, volatile, _flow_table(family, found))
+        add(rows, volatile, _flow_table(family, found))
     return rows, volatile
 
 
-def _add(rows: Rows, volatile: Rows, row: Row) -> str:
+def add(rows: Rows, volatile: Rows, row: Row) -> str:
+    """Add a row where it belongs, and return its key."""
     named = [part for part in (row["table"], row["name"]) if part is not None]
     key = " ".join([row["kind"], row["family"]] + named)
     if any(_RUNTIME.match(name) for name in named) and row["name"] not in _OF_PEOPLE:
