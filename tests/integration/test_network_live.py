@@ -154,8 +154,12 @@ def test_sockets_are_those_that_ss_lists_and_the_same_by_netlink_and_by_the_file
 RULES = """
 flush ruleset
 table inet filter {
+  quota month { over 25 mbytes; }
+  limit calm { rate 400/minute; }
+  ct helper ftp { type "ftp" protocol tcp; }
   set blocked { type ipv4_addr; flags interval; elements = { 192.0.2.0/24, 198.51.100.7 }; }
   set seen { type ipv4_addr; flags dynamic,timeout; timeout 1h; size 65535; }
+  map speeds { type inet_service : limit; elements = { 80 : "calm" }; }
   map jumps { type inet_service : verdict; elements = { 22 : jump ssh, 80 : accept }; }
   chain ssh {
     limit rate 5/minute counter accept
@@ -176,6 +180,8 @@ table inet filter {
     type filter hook output priority 10; policy accept;
     add @seen { ip daddr }
     counter
+    quota name "month" drop
+    quota over 10 mbytes drop
   }
 }
 table ip nat {
@@ -206,7 +212,7 @@ def test_chains_and_sets_are_those_that_nft_lists(rules: str) -> None:
             count[owner] = count.get(owner, 0) + 1
     theirs: dict[str, Any] = {}
     for item in listed:
-        for kind in ("table", "chain", "set", "map"):
+        for kind in ("table", "chain", "set", "map", "quota", "limit", "ct helper"):
             if kind in item:
                 found = item[kind]
                 names = [found["name"]] if kind == "table" else [found["table"], found["name"]]
@@ -239,6 +245,8 @@ def test_a_reload_of_the_same_rules_and_packets_that_pass_change_nothing(rules: 
         ("10.0.0.2", "10.0.0.3", "chain inet filter input"),
         ("198.51.100.7", "198.51.100.8", "set inet filter blocked"),
         ("80 : accept", "80 : drop", "map inet filter jumps"),
+        ("25 mbytes", "26 mbytes", "quota inet filter month"),
+        ("400/minute", "401/minute", "limit inet filter calm"),
         ("5/minute", "6/minute", "chain inet filter ssh"),
         ("policy drop", "policy accept", "chain inet filter input"),
         ("priority 10", "priority 11", "chain inet filter output"),
@@ -266,3 +274,83 @@ def test_without_root_the_firewall_is_not_taken_for_empty(rules: str) -> None:
     seen = json.loads(done.stdout)["sections"]["system.firewall"]
     assert seen["status"] == "failed"
     assert seen["error"].startswith("permission")
+
+
+LEGACY = """
+*filter
+:INPUT DROP [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:web - [0:0]
+:empty - [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 80 -j web
+-A INPUT -p tcp -m tcp --dport 22 -m comment --comment administration -j ACCEPT
+-A INPUT -g empty
+-A OUTPUT
+-A OUTPUT -m limit --limit 5/min -j web
+-A web -m statistic --mode nth --every 2 --packet 0 -j RETURN
+-A web -m hashlimit --hashlimit-above 10/sec --hashlimit-name h -j LOG --log-prefix "web "
+-A web -j ACCEPT
+COMMIT
+"""
+
+
+@pytest.fixture(params=["iptables-legacy", "ip6tables-legacy"])
+def legacy(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Rules of iptables-legacy in the network namespace; yields the command's name."""
+    command = str(request.param)
+    try:
+        within(f"{command}-restore", stdin=LEGACY)
+    except AssertionError as error:
+        pytest.skip(f"this kernel has no {command}, or not all of what the rules use: {error}")
+    yield command
+    empty = LEGACY.replace(":INPUT DROP", ":INPUT ACCEPT")
+    kept = [line for line in empty.splitlines() if not line.startswith(("-A", ":web", ":empty"))]
+    within(f"{command}-restore", stdin="\n".join(kept) + "\n")
+
+
+def legacy_rows() -> dict[str, Any]:
+    seen = section("system.firewall")
+    assert seen.get("error") is None
+    return {key: row for key, row in seen["rows"].items() if row["kind"] == "legacy"}
+
+
+def test_chains_of_iptables_legacy_are_those_that_it_saves(legacy: str) -> None:
+    within(legacy, "-t", "mangle", "-S")  # to look at a table makes it be there, and lets everything pass
+    rules: dict[str, list[Any]] = {}
+    for words in map(str.split, within(f"{legacy}-save", "-t", "filter").splitlines()):
+        if words[0].startswith(":"):
+            rules[words[0][1:]] = [None if words[1] == "-" else words[1].lower(), 0]
+        elif words[0] == "-A":
+            rules[words[1]][1] += 1
+    family = "ip6" if legacy.startswith("ip6") else "ip"
+    found = {row["name"]: [row["policy"], row["rules"]] for row in legacy_rows().values() if row["name"] is not None}
+    assert found == rules
+    assert set(legacy_rows()) == {f"legacy {family} filter", *(f"legacy {family} filter {name}" for name in rules)}
+
+
+def test_a_reload_of_iptables_legacy_and_packets_that_pass_change_nothing(legacy: str) -> None:
+    before = legacy_rows()
+    within(sys.executable, "-c", KNOCK)
+    assert legacy_rows() == before
+    within(f"{legacy}-restore", stdin=within(f"{legacy}-save"))
+    assert legacy_rows() == before
+
+
+def test_each_change_of_iptables_legacy_is_one_changed_row(legacy: str) -> None:
+    before = legacy_rows()
+    chain = "legacy " + ("ip6" if legacy.startswith("ip6") else "ip") + " filter "
+    for old, new, name in (
+        ("--dport 22", "--dport 23", "INPUT"),
+        ("-g empty", "-j empty", "INPUT"),
+        ("-j ACCEPT\nCOMMIT", "-j DROP\nCOMMIT", "web"),
+        ("5/min", "6/min", "OUTPUT"),
+        ("FORWARD ACCEPT", "FORWARD DROP", "FORWARD"),
+        ('"web "', '"wed "', "web"),
+        ("-A web -j", "-A web\n-A web -j", "web"),
+    ):
+        within(f"{legacy}-restore", stdin=LEGACY.replace(old, new))
+        after = legacy_rows()
+        assert set(after) == set(before)
+        assert [key for key in before if before[key] != after[key]] == [chain + name]

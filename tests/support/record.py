@@ -44,6 +44,7 @@ class RecordingHost(Host):
         self.owners: dict[str, str] = {}
         self.answers: dict[str, Any] = {}
         self.drivers: dict[str, Any] = {}
+        self.tables: dict[str, Any] = {}
 
     def recording(self) -> dict[str, Any]:
         """Return what RecordedHost takes, in a steady order and without empty parts."""
@@ -61,6 +62,7 @@ class RecordingHost(Host):
             "owners": dict(sorted(self.owners.items())),
             "netlink": dict(sorted(self.answers.items())),
             "ethtool": dict(sorted(self.drivers.items())),
+            "xtables": dict(sorted(self.tables.items())),
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -134,6 +136,9 @@ class RecordingHost(Host):
 
     def ethtool(self, interface: str, request: str) -> bytes:
         return _kept(self.drivers, f"{interface} {request}", lambda: self.inner.ethtool(interface, request))
+
+    def xtables(self, family: str, table: str) -> bytes:
+        return _kept(self.tables, f"{family} {table}", lambda: self.inner.xtables(family, table))
 
     def _refused(self, real: str, error: OSError) -> None:
         if self.inner.lstat(real).kind == "directory":

@@ -124,6 +124,10 @@ class Host:
         """Return a structure of ethtool, given in hexadecimal digits, as the interface's driver has filled it in."""
         raise NotImplementedError
 
+    def xtables(self, family: str, table: str) -> bytes:
+        """Return a table of iptables-legacy: struct ipt_getinfo without its name, then the rules."""
+        raise NotImplementedError
+
     def read(self, path: str, limit: int = LIMIT) -> str:
         """Return the content of a text file; bytes that are no UTF-8 become \\xNN."""
         return self.read_bytes(path, limit).decode("utf-8", "backslashreplace")
@@ -161,7 +165,7 @@ QUESTIONS: Sequence[str] = (
         "exists",
         "run",
     ),
-    *("local_path", "ask_controller", "netlink", "ethtool", "socket_owners"),
+    *("local_path", "ask_controller", "netlink", "ethtool", "xtables", "socket_owners"),
 )
 
 
@@ -289,6 +293,11 @@ class LocalHost(Host):
 
         return ethtool.ask(interface, bytes.fromhex(request))
 
+    def xtables(self, family: str, table: str) -> bytes:
+        from . import xtables  # fewer still
+
+        return xtables.read(family, table, LIMIT)
+
 
 _UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
 
@@ -385,6 +394,9 @@ class RootedHost(LocalHost):
     def ethtool(self, interface: str, request: str) -> bytes:
         raise _os_error(errno.ENODEV, interface)
 
+    def xtables(self, family: str, table: str) -> bytes:
+        raise _os_error(errno.ENOPROTOOPT, table)
+
     def _outside(self, path: str, follow: bool = True) -> str:
         """Return the path on this machine.  Raises OSError where the links of the tree go round in a circle."""
         directory, _, name = path.rpartition("/")
@@ -424,6 +436,7 @@ class RecordedHost(Host):
         self.owners: Mapping[str, str] = recording.get("owners", {})
         self.answers: Mapping[str, Any] = recording.get("netlink", {})
         self.drivers: Mapping[str, Any] = recording.get("ethtool", {})
+        self.tables: Mapping[str, Any] = recording.get("xtables", {})
         self.watched = recording.get("watched", Host.watched)
         self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
@@ -534,6 +547,9 @@ class RecordedHost(Host):
 
     def ethtool(self, interface: str, request: str) -> bytes:
         return _answer(self.drivers, "%s %s" % (interface, request), "EOPNOTSUPP", interface)
+
+    def xtables(self, family: str, table: str) -> bytes:
+        return _answer(self.tables, "%s %s" % (family, table), "ENOPROTOOPT", table)
 
 
 def _answer(answers: Mapping[str, Any], request: str, otherwise: str, asked: str) -> bytes:

@@ -85,7 +85,7 @@ def variants(host: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for command, printed in host.get("commands", {}).items():
         yield _with(host, "commands", command, printed + "more\n")
         yield _without(host, "commands", command)
-    for kind in ("netlink", "ethtool"):
+    for kind in ("netlink", "ethtool", "xtables"):
         for request in host.get(kind, {}):
             yield _with(host, kind, request, "")
             yield _without(host, kind, request)

@@ -94,10 +94,38 @@ def test_handles_positions_and_counters_are_in_no_digest_but_that_there_is_a_cou
 
 def test_what_has_been_consumed_of_a_quota_is_in_no_digest() -> None:
     def quota(limit: int, used: int, flags: int) -> str:
-        return digest(rule(expression("quota", big(1, limit, 8), big(2, flags), big(5, used, 8))))
+        return digest(rule(expression("quota", big(1, limit, 8), big(2, flags), big(4, used, 8))))
 
     assert quota(100, 0, 0) == quota(100, 100, 2)
     assert len({quota(100, 0, 0), quota(200, 0, 0), quota(100, 0, 1)}) == 3
+
+
+def an_object(kind: int, *fields: bytes) -> dict[str, Any]:
+    told = [string(1, "t"), string(2, "o"), big(3, kind), attribute(4, b"".join(fields)), big(5, 3), big(6, 77, 8)]
+    rows, _ = parse(Answers(b"", b"", b"", b"", objects=listed(18, *told)))
+    (row,) = rows.values()
+    return row
+
+
+def test_an_object_with_a_name_counts_by_its_settings_and_not_by_what_has_passed() -> None:
+    def quota(limit: int, used: int) -> dict[str, Any]:
+        return an_object(2, big(1, limit, 8), big(2, 0), big(4, used, 8))
+
+    assert quota(100, 5) == quota(100, 9) != quota(200, 5)
+    assert an_object(1, big(1, 60, 8), big(2, 1, 8)) == an_object(1, big(1, 0, 8), big(2, 0, 8))
+    assert an_object(4, big(1, 400, 8)) != an_object(4, big(1, 500, 8))
+    assert (an_object(3)["kind"], an_object(99)["kind"]) == ("ct helper", "object 99")
+
+
+def test_a_flowtable_shows_the_interfaces_whose_packets_it_takes_over() -> None:
+    devices = attribute(3, string(1, "eth1") + string(1, "eth0"))
+    hook = attribute(3, big(1, 0) + big(2, (1 << 32) - 10) + devices)
+    found = listed(22, string(1, "t"), string(2, "f"), hook, big(4, 1), big(5, 77, 8), big(7, 1))
+    rows, _ = parse(Answers(b"", b"", b"", b"", flow_tables=found))
+    assert rows["flowtable inet t f"] == {
+        **{"kind": "flowtable", "family": "inet", "table": "t", "name": "f", "hook": "ingress", "priority": -10},
+        **{"devices": ["eth0", "eth1"], "flags": ["offload"]},
+    }
 
 
 def test_padding_which_depends_on_what_stands_before_is_in_no_digest() -> None:

@@ -1,30 +1,38 @@
 """The rules that decide which packets pass: nftables, and which tables of the older iptables are in use.
 
-Source of the format: see nftables.py; of /proc/net/ip_tables_names net/netfilter/x_tables.c of the kernel.
+Source of the format: see nftables.py and xtables.py; of /proc/net/ip_tables_names net/netfilter/x_tables.c of the
+kernel.
 
-iptables of today writes rules of nftables, and is seen as such.  The rules of the older one (iptables-legacy) can be
-read only by a call that Python does not have: its tables are named, and the section is partial.
+iptables of today writes rules of nftables, and is seen as such.  Tables of the older one (iptables-legacy) are seen
+where there is anything in them.  Kernels before 4.11 hand over their own working data with the rules: there, and
+where they cannot be read at all, such tables are named, and the section is partial.
 
 Chains and sets in which containers, clusters and banning daemons write whenever they like (DOCKER, KUBE-…, f2b-…) are
 only shown.  An audit loads no module: where nf_tables is not loaded, it has no rules.
 """
 
 import errno
+import re
 from typing import Dict, List, Optional, Tuple
 
 from ...host import Host
-from ...model import OK, Collector, Rows, Section, absent
+from ...model import OK, Collector, Row, Rows, Section, absent
 from ...netlink import NETFILTER, ROUTE, attribute
 from ..incomplete import missing, together
-from . import nftables
+from . import nftables, xtables
 from .nftables import Answers, Named
 from .rtnetlink import LINKS, link_names
 
-LEGACY = (("ip", "/proc/net/ip_tables_names"), ("ip6", "/proc/net/ip6_tables_names"))
+LEGACY = (
+    ("ip", "/proc/net/ip_tables_names"),
+    ("ip6", "/proc/net/ip6_tables_names"),
+    ("arp", "/proc/net/arp_tables_names"),
+)
 MODULES = "/proc/modules"  # not there: the kernel was built without them
 NF_TABLES = "/sys/module/nf_tables"
 RELEASE, BUILT_IN = "/proc/sys/kernel/osrelease", "/lib/modules/%s/modules.builtin"
 SETS = 5000
+_KEEPS_ITS_OWN = re.compile(r"([0-3]\.|4\.([0-9]|10)\b)")  # releases of kernels that do not keep their own data back
 _TRIES = 5
 _NO_NFTABLES = (errno.EPROTONOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP)
 
@@ -37,17 +45,31 @@ def collect(host: Host) -> Section:
     if answers is None and not legacy and there:
         return absent()
     rows, volatile = nftables.parse(answers or Answers(b"", b"", b"", b""))
-    used = sorted("%s %s" % (family, table) for family, tables in legacy for table in tables)
-    rows.update(_legacy_rows(used))
-    return Section(OK, rows, volatile, together(unknown, missing("rules of iptables-legacy cannot be read", used)))
+    unread = [
+        "%s %s" % (family, table)
+        for family, tables in legacy
+        for table in sorted(tables)
+        if not _add_legacy(host, family, table, rows, volatile)
+    ]
+    return Section(OK, rows, volatile, together(unknown, missing("rules of iptables-legacy cannot be read", unread)))
 
 
-def _legacy_rows(used: List[str]) -> Rows:
-    rows: Rows = {}
-    for name in used:
-        family, _, table = name.partition(" ")
-        rows["legacy " + name] = {"kind": "legacy", "family": family, "table": table, "name": None}
-    return rows
+def _add_legacy(host: Host, family: str, table: str, rows: Rows, volatile: Rows) -> bool:
+    """Add what is in a table of iptables-legacy, and return whether it could be read."""
+    chains: Optional[List[Row]] = None
+    if family in xtables.LAYOUTS and _KEEPS_ITS_OWN.match(host.read_or_none(RELEASE) or "") is None:
+        try:
+            chains = xtables.parse(family, table, host.xtables(family, table))
+        except PermissionError:
+            raise
+        except OSError:  # the kernel or this Python cannot tell
+            pass
+    if chains is None or not xtables.is_untouched(chains):
+        nftables.add(rows, volatile, {"kind": "legacy", "family": family, "table": table, "name": None})
+    if chains is not None and not xtables.is_untouched(chains):
+        for chain in chains:
+            nftables.add(rows, volatile, chain)
+    return chains is not None
 
 
 def _is_there(host: Host) -> Tuple[bool, Optional[str]]:
@@ -81,6 +103,7 @@ def _ask_once(host: Host) -> Optional[Answers]:
     if not tables:
         return Answers(b"", b"", b"", b"")
     chains, rules, sets = (host.netlink(NETFILTER, kind, "00000000") for kind in kinds[1:])
+    objects, flow_tables = (_newer(host, kind) for kind in (nftables.GET_OBJECTS, nftables.GET_FLOW_TABLES))
     named = nftables.sets(sets)
     if len(named) > SETS:
         raise OSError(errno.EFBIG, "%d sets, at most %d" % (len(named), SETS))
@@ -90,10 +113,21 @@ def _ask_once(host: Host) -> Optional[Answers]:
             elements[one] = host.netlink(NETFILTER, nftables.GET_ELEMENTS, _elements_request(one))
         except FileNotFoundError:  # it has been removed meanwhile
             return None
-    found = [tables, chains, rules, sets] + list(elements.values())
+    found = [tables, chains, rules, sets, objects, flow_tables] + list(elements.values())
     if len({generation for answer in found for generation in nftables.generations(answer)}) > 1:
         return None
-    return Answers(tables, chains, rules, sets, elements, link_names(host.netlink(ROUTE, *LINKS)))
+    interfaces = link_names(host.netlink(ROUTE, *LINKS))
+    return Answers(tables, chains, rules, sets, elements, interfaces, objects, flow_tables)
+
+
+def _newer(host: Host, kind: int) -> bytes:
+    """Return a list that kernels before 4.10 and 4.16 do not have."""
+    try:
+        return host.netlink(NETFILTER, kind, "00000000")
+    except OSError as error:
+        if error.errno in _NO_NFTABLES:
+            return b""
+        raise
 
 
 def _elements_request(named: Named) -> str:
@@ -107,25 +141,28 @@ def _string(value: str) -> bytes:
 
 COLLECTOR = Collector(
     "system.firewall",
-    key='"chain", "set", "map" or "table", family, table and name; "legacy", family and table',
+    key='"chain", "set", "map" or another kind, family, table and name; "table" and family; "legacy", family, table '
+    "and chain",
     collect=collect,
     deadline=10,
     fields={
-        "kind": "table, chain, set or map of nftables; legacy: a table of iptables-legacy that is in use",
+        "kind": "table, chain, set, map, flowtable, or counter, quota, limit and the like with a name, of nftables; "
+        "legacy: a table or chain of iptables-legacy",
         "family": "which packets: inet, ip, ip6, arp, bridge, netdev",
         "table": "name of the table",
-        "name": "name of the chain or set",
+        "name": "name of the chain, set or other thing",
         "dormant": "whether the table is switched off",
         "type": "of a chain with a hook: filter, nat, route",
-        "hook": "where packets enter the chain; null: by a jump only",
+        "hook": "where packets enter the chain or flowtable; null: by a jump only",
         "priority": "order among the chains of a hook, the lowest first",
         "devices": "interfaces whose packets enter the chain, where it is not all",
         "policy": "what becomes of a packet that no rule has decided on: accept or drop",
         "rules": "how many rules the chain has",
-        "flags": "interval, constant, timeout, dynamic (packets add to it) …",
+        "flags": "interval, constant, timeout, dynamic (packets add to it) …; of a flowtable: offload, counter",
         "timeout": "milliseconds after which an element runs out",
         "elements": "how many elements stay; null where packets add them",
-        "digest": "SHA-256 over the rules, or the elements that stay: the same after a reload of the same rules",
+        "digest": "SHA-256 over the rules, the elements that stay, or the settings: the same after a reload of the "
+        "same rules",
     },
     volatile={
         "passing_elements": "elements that packets have added or that run out",

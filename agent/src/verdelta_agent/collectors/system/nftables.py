@@ -1,4 +1,4 @@
-"""Chains and sets of nftables, out of the messages of the kernel.
+"""Chains, sets, named objects and flow tables of nftables, out of the messages of the kernel.
 
 Source of the format: Documentation/netlink/specs/nftables.yaml, include/uapi/linux/netfilter/nf_tables.h of the kernel.
 
@@ -17,6 +17,7 @@ from ...netlink import attributes, elements, messages, number, text
 SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
 GET_TABLES, GET_CHAINS, GET_RULES, GET_SETS, GET_ELEMENTS = (SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13))
 NEW_TABLE, NEW_CHAIN, NEW_RULE, NEW_SET, NEW_ELEMENTS = (SUBSYSTEM | kind for kind in (0, 3, 6, 9, 12))
+GET_OBJECTS, GET_FLOW_TABLES, NEW_OBJECT, NEW_FLOW_TABLE = (SUBSYSTEM | kind for kind in (19, 23, 18, 22))
 
 _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 _HOOKS = {0: "prerouting", 1: "input", 2: "forward", 3: "output", 4: "postrouting", 5: "ingress"}
@@ -24,10 +25,12 @@ _HOOKS_OF = {"arp": {0: "input", 1: "output", 2: "forward"}, "netdev": {0: "ingr
 _POLICIES = {0: "drop", 1: "accept"}
 _DORMANT = 1  # of the flags of a table: its chains see no packet
 _BOUND = 4  # of the flags of a chain: it is part of the rule that jumps there
-_ANONYMOUS, _MAP, _BY_PACKETS = 1, 8, 0x20  # of the flags of a set
+_ANONYMOUS, _MAP, _BY_PACKETS = 1, 0x48, 0x20  # of the flags of a set; a map leads to values or to objects
 _FLAGS = {2: "constant", 4: "interval", 8: "map", 0x10: "timeout", 0x20: "dynamic", 0x40: "object", 0x80: "concat"}
 _END = 1  # of the flags of an element: where an interval ends
 _DEPLETED = 2  # of the flags of a quota
+_OBJECTS = {1: "counter", 2: "quota", 3: "ct helper", 4: "limit", 5: "connlimit", 6: "tunnel", 7: "ct timeout"}
+_OBJECTS.update({8: "secmark", 9: "ct expectation", 10: "synproxy"})
 _DEEP = 40  # rules in sets in rules; the kernel follows 16 jumps
 _SET_OF = {"lookup": 1, "dynset": 1, "objref": 4}  # expression -> the attribute that names a set
 _NUMBERED = {"lookup": (4,), "dynset": (2,), "objref": (5,)}  # the set's number within a transaction
@@ -49,6 +52,8 @@ class Answers(NamedTuple):
     sets: bytes
     elements: Mapping[Named, bytes] = {}
     interfaces: Mapping[int, str] = {}
+    objects: bytes = b""
+    flow_tables: bytes = b""
 
 
 def sets(answer: bytes) -> List[Named]:
@@ -67,18 +72,23 @@ def parse(answers: Answers) -> Tuple[Rows, Rows]:
     rows: Rows = {}
     volatile: Rows = {}
     for family, found in _listed(answers.tables, NEW_TABLE):
-        _add(rows, volatile, _table(family, found))
+        add(rows, volatile, _table(family, found))
     for named, found in ruleset.chains.items():
         if not number(found.get(10, b""), "big") & _BOUND:
-            _add(rows, volatile, _chain(named, found, ruleset))
+            add(rows, volatile, _chain(named, found, ruleset))
     for named, found in ruleset.sets.items():
         if not _flags_of(found) & _ANONYMOUS:
-            row = _add(rows, volatile, _set(named, found, ruleset))
+            row = add(rows, volatile, _set(named, found, ruleset))
             volatile.setdefault(row, {})["passing_elements"] = len(ruleset.elements(named, passing=True))
+    for family, found in _listed(answers.objects, NEW_OBJECT):
+        add(rows, volatile, _object(family, found))
+    for family, found in _listed(answers.flow_tables, NEW_FLOW_TABLE):
+        add(rows, volatile, _flow_table(family, found))
     return rows, volatile
 
 
-def _add(rows: Rows, volatile: Rows, row: Row) -> str:
+def add(rows: Rows, volatile: Rows, row: Row) -> str:
+    """Add a row where it belongs, and return its key."""
     named = [part for part in (row["table"], row["name"]) if part is not None]
     key = " ".join([row["kind"], row["family"]] + named)
     if any(_RUNTIME.match(name) for name in named) and row["name"] not in _OF_PEOPLE:
@@ -151,6 +161,47 @@ def _set(named: Named, found: Mapping[int, bytes], ruleset: "_Ruleset") -> Row:
     }
 
 
+def _object(family: int, found: Mapping[int, bytes]) -> Row:
+    """Return a quota, a limit and the like that has a name, for rules to share."""
+    kind = number(found.get(3, b""), "big")
+    name = _OBJECTS.get(kind, "object %d" % kind)
+    return {
+        "kind": name,
+        "family": _family(family),
+        "table": text(found.get(1)),
+        "name": text(found.get(2)),
+        "digest": _digest(
+            [_settings(name, attributes(found.get(4, b""))), found.get(8, b"").hex()]
+        ),  # with its comment
+    }
+
+
+def _settings(name: str, fields: Mapping[int, bytes]) -> Dict[str, Any]:
+    """Return what somebody has set of an expression or an object, without what packets change."""
+    if name in ("counter", "last"):
+        return {}
+    told: Dict[str, Any] = {str(kind): value.hex() for kind, value in fields.items() if value}  # no padding
+    if name == "quota":
+        told.pop("4", None)  # what is consumed
+        told["2"] = number(fields.get(2, b""), "big") & ~_DEPLETED
+    return told
+
+
+def _flow_table(family: int, found: Mapping[int, bytes]) -> Row:
+    hook = attributes(found.get(3, b""))
+    place = number(hook[1], "big") if 1 in hook else None
+    return {
+        "kind": "flowtable",
+        "family": _family(family),
+        "table": text(found.get(1)),
+        "name": text(found.get(2)),
+        "hook": None if place is None else _HOOKS_OF["netdev"].get(place, str(place)),
+        "priority": _signed(hook[2]) if 2 in hook else None,
+        "devices": sorted({text(value) for kind, value in elements(hook.get(3, b"")) if kind == 1}),
+        "flags": [name for bit, name in ((1, "offload"), (2, "counter")) if number(found.get(7, b""), "big") & bit],
+    }
+
+
 def _digest(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
@@ -195,13 +246,8 @@ class _Ruleset:
         return self._answers.interfaces.get(index, "interface %d" % index)
 
     def _expression(self, name: str, fields: Dict[int, bytes], named: Named) -> List[Any]:
-        told: Dict[str, Any] = {str(kind): value.hex() for kind, value in fields.items() if value}  # no padding
-        if name in ("counter", "last"):
-            told = {}
-        elif name == "quota":
-            told.pop("5", None)
-            told["2"] = number(fields.get(2, b""), "big") & ~_DEPLETED
-        elif name == "immediate" and 2 in fields:
+        told = _settings(name, fields)
+        if name == "immediate" and 2 in fields:
             told["2"] = self._data(fields[2], named)
         elif name in _SET_OF:
             for kind in _NUMBERED[name]:
