@@ -36,6 +36,7 @@ SECTION_NAMES = (
     "software.dpkg",
     "software.rpm",
     "software.pip",
+    "software.docker",
     "software.repositories",
     "software.certificates",
     "system.host",

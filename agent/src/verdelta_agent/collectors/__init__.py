@@ -48,6 +48,7 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("software.dpkg", ("/var/lib/dpkg/status",)),
     Entry("software.rpm", ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")),
     Entry("software.pip"),
+    Entry("software.docker", ("/var/lib/docker", "/etc/docker/daemon.json")),
     Entry("software.repositories"),
     Entry("software.certificates"),
     Entry("system.host"),
