@@ -37,6 +37,8 @@ SECTION_NAMES = (
     "software.rpm",
     "software.pip",
     "software.docker",
+    "software.podman",
+    "software.containerd",
     "software.repositories",
     "software.certificates",
     "system.host",

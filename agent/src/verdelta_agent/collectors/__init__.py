@@ -49,6 +49,11 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("software.rpm", ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")),
     Entry("software.pip"),
     Entry("software.docker", ("/var/lib/docker", "/etc/docker/daemon.json")),
+    Entry("software.podman", ("/var/lib/containers", "/etc/containers/storage.conf")),
+    Entry(
+        "software.containerd",
+        ("/var/lib/containerd", "/etc/containerd/config.toml", "/var/lib/rancher", "/var/lib/docker/containerd"),
+    ),
     Entry("software.repositories"),
     Entry("software.certificates"),
     Entry("system.host"),

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional
 from ...host import Host
 from ...model import Row
 from ..system.files import MOUNTINFO, foreign, parse_mounts
-from .json_tree import plain
+from .json_tree import Tree, plain, text
 
 HIDDEN = "(hidden)"
 SHOWN_LABELS = (
@@ -84,6 +84,18 @@ def shown_port(address: str, port: str, inner: str) -> str:
     return "%s%s->%s" % (address + ":" if address else "", port or "*", inner)
 
 
+def bare(capability: str) -> str:
+    """Return a capability's name as people type it: engines store it with CAP_ in front of it or without."""
+    return capability[4:] if capability.startswith("CAP_") else capability
+
+
+def made_for(configuration: Tree) -> Row:
+    """Return architecture and os, as an image's configuration states them."""
+    system, variant = text(configuration, "os"), text(configuration, "variant")
+    architecture = text(configuration, "architecture") + ("/" + variant if variant else "")
+    return {"architecture": architecture, "os": "" if system == "linux" else system}
+
+
 def stated(row: Row) -> Row:
     """Return a row without the fields that say nothing: an empty list, text, or false."""
     return {name: value for name, value in row.items() if value not in (None, "", [], False)}
@@ -124,9 +136,9 @@ CONTAINER_FIELDS: Dict[str, str] = {
     "privileged": "true where it may do anything to the host",
     "variables": "names of its environment variables, sorted, never a value",
     "labels": "names of its labels, sorted; with the value where that is known to be no secret",
-    "capabilities": "added (+) and dropped (-), sorted",
+    "capabilities": "of Docker: added (+) and dropped (-); of others: all that it may ever have; sorted",
     "devices": "devices of the host that it is given, sorted",
-    "host_namespaces": "what of the host it sees: pid, ipc, uts, user",
+    "host_namespaces": "what of the host it sees: network, pid, ipc, uts, user",
     "security": "options of SELinux, AppArmor and seccomp, sorted",
     "runtime": "by which it is run",
     "pod": "name of the pod that it belongs to",

@@ -134,13 +134,7 @@ def parse_repositories(tree: Tree) -> Dict[str, Tuple[str, str]]:
 
 def parse_image(tree: Tree) -> Row:
     """Return created, architecture and os of an image's configuration."""
-    variant = text(tree, "variant")
-    system = text(tree, "os")
-    return {
-        "created": text(tree, "created"),
-        "architecture": text(tree, "architecture") + ("/" + variant if variant else ""),
-        "os": "" if system == "linux" else system,
-    }
+    return dict(containers.made_for(tree), created=text(tree, "created"))
 
 
 def image_rows(named: Dict[str, Tuple[str, str]], known: Dict[str, Row]) -> Rows:
@@ -234,7 +228,7 @@ def _mounts(config: Tree, limits: Tree) -> List[str]:
 def _capabilities(limits: Tree) -> List[str]:
     added, dropped = texts(limits, "CapAdd"), texts(limits, "CapDrop")
     signed = [("+", name) for name in added] + [("-", name) for name in dropped]
-    return sorted(sign + (name[4:] if name.startswith("CAP_") else name) for sign, name in signed)
+    return sorted(sign + containers.bare(name) for sign, name in signed)
 
 
 def ephemeral(config: Tree, limits: Tree) -> Optional[str]:
