@@ -12,6 +12,8 @@ from verdelta_agent.gather import collect
 from verdelta_agent.host import RootedHost
 from verdelta_agent.model import Rows, Section
 
+pytestmark = pytest.mark.xdist_group("containers")  # one store of each engine for all
+
 
 @pytest.fixture(scope="module")
 def docker_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -71,9 +73,9 @@ def test_docker_containers_are_those_that_docker_has(docker_store: Path) -> None
         assert row["restart"] == (f"{policy}:{retries}" if retries else policy)
         assert row.get("user", "") == container["Config"]["User"]
         assert row.get("privileged", False) == limits["Privileged"]
-        assert row["variables"] == sorted(variable.partition("=")[0] for variable in container["Config"]["Env"])
+        assert row["environment"] == sorted(variable.partition("=")[0] for variable in container["Config"]["Env"])
         assert len(row.get("labels", [])) == len(container["Config"]["Labels"] or {})
-        assert row["network_mode"] == limits["NetworkMode"].replace("default", "bridge")
+        assert row["network"] == limits["NetworkMode"].replace("default", "bridge")
         assert len(row.get("mounts", [])) == len(container["Mounts"]) + len(limits.get("Tmpfs") or {})
         assert len(row.get("ports", [])) == sum(map(len, limits["PortBindings"].values()))
         assert row.get("devices", []) == [device["PathOnHost"] for device in limits["Devices"] or []]
@@ -111,9 +113,9 @@ def test_podman_containers_are_those_that_podman_has(podman_store: Path) -> None
         assert row.get("privileged", False) == limits["Privileged"]
         # podman says the names that it adds when the container starts, too
         told_names = {variable.partition("=")[0] for variable in container["Config"]["Env"]}
-        assert set(row["variables"]) >= told_names - {"HOSTNAME", "HOME"}
+        assert set(row["environment"]) >= told_names - {"HOSTNAME", "HOME"}
         assert len(row.get("labels", [])) == len(container["Config"]["Labels"] or {})
-        assert row["network_mode"] == limits["NetworkMode"].replace("default", "bridge")
+        assert row["network"] == limits["NetworkMode"].replace("default", "bridge")
         assert len(row.get("mounts", [])) == len(container["Mounts"]) + len(limits.get("Tmpfs") or {})
         assert len(row.get("ports", [])) == sum(map(len, limits["PortBindings"].values()))
         if not row.get("privileged"):
@@ -148,7 +150,7 @@ def test_containerd_containers_are_those_that_ctr_shows(containerd_store: Path) 
         process = told["Spec"]["process"]
         assert (row["image"], row["runtime"]) == (told["Image"], told["Runtime"]["Name"])
         assert row["created"] == told["CreatedAt"].partition(".")[0] + "Z"
-        assert row["variables"] == sorted({variable.partition("=")[0] for variable in process["env"]})
+        assert row["environment"] == sorted({variable.partition("=")[0] for variable in process["env"]})
         assert [label.partition("=")[0] for label in row.get("labels", [])] == sorted(told["Labels"] or {})
         assert row["command"].split()[0] == process["args"][0]
     assert rows["default/web"]["command"] == "/bin/true --key (hidden)"

@@ -18,6 +18,7 @@ from verdelta_controller.app import create_app
 from verdelta_controller.rollouts.installers.listener import Step
 from verdelta_controller.wiring import Services
 
+expect.set_options(timeout=30_000)  # milliseconds: a busy machine may take so long
 CHROMIUM = "/usr/bin/chromium"
 
 pytestmark = [

@@ -1,18 +1,22 @@
 """What the agent reads of packages and units on this machine, held against the tools that own them."""
 
+import io
+import json
 import os
+import re
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 from tests.support import rpmdb as write
 
-from verdelta_agent.collectors.software import dpkg, pip, rpm
+from verdelta_agent.collectors.software import dpkg, flatpak, gem, npm, pacman, pip, rpm
 from verdelta_agent.collectors.software.rpmdb import bdb, read_packages, sqlite
 from verdelta_agent.collectors.system import units
 from verdelta_agent.gather import collect
-from verdelta_agent.host import LocalHost
+from verdelta_agent.host import LocalHost, RootedHost
 from verdelta_agent.model import rows_digest
 
 
@@ -153,6 +157,20 @@ def test_python_distributions_are_those_that_the_system_interpreter_finds():
         assert read == expected
 
 
+def test_distributions_of_a_virtual_environment_are_those_that_its_pip_lists(tmp_path):
+    environment = tmp_path / "opt/app/venv"
+    environment.parent.mkdir(parents=True)
+    made = subprocess.run([PYTHON, "-m", "venv", environment], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"no virtual environment can be made here: {made.stdout.strip()[:100]}")
+    listed = json.loads(said(environment / "bin/python", "-I", "-m", "pip", "list", "--format", "json"))
+    rows = collect(RootedHost(str(tmp_path)), pip.COLLECTOR).rows
+    assert {key.rpartition(":")[2]: row["version"] for key, row in rows.items()} == {
+        pip.parse(f"{each['name']}-1.dist-info").name: each["version"] for each in listed
+    }
+    assert all(key.startswith("/opt/app/venv/lib/python3") for key in rows)
+
+
 class Below(LocalHost):
     """A directory of this machine as another machine's root, without links above the units."""
 
@@ -252,3 +270,148 @@ def test_units_that_this_machine_does_not_have_are_judged_as_systemctl_does(tmp_
 def test_this_machine_read_twice_has_the_same_rows(collector):
     one, two = collect(LocalHost(), collector.COLLECTOR), collect(LocalHost(), collector.COLLECTOR)
     assert (one.status, one.error, rows_digest(one.rows)) == (two.status, two.error, rows_digest(two.rows))
+
+
+COLUMNS = "--columns=ref,origin,active"
+
+
+def pacman_package(path: Path, name: str, version: str, **more: str) -> None:
+    """Write a package as makepkg does: a tar with what is said of it, and its files."""
+    stated = {
+        "pkgname": name,
+        "pkgbase": name,
+        "pkgver": version,
+        "size": "2",
+        "arch": "any",
+        "license": "none",
+        **more,
+    }
+    contents = {".PKGINFO": "".join(f"{field} = {value}\n" for field, value in stated.items()), f"opt/{name}": "x\n"}
+    with tarfile.open(path, "w") as archive:
+        for inside, text in contents.items():
+            member = tarfile.TarInfo(inside)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
+@needs("pacman")
+def test_packages_of_arch_are_those_that_pacman_shows(tmp_path):
+    database = tmp_path / "var/lib/pacman"
+    database.mkdir(parents=True)
+    (tmp_path / "pacman.conf").write_text("[options]\nArchitecture = x86_64\nSigLevel = Never\n")
+    own = ("--config", tmp_path / "pacman.conf", "--root", tmp_path, "--dbpath", database)
+    own += ("--logfile", tmp_path / "log", "--hookdir", tmp_path / "hooks", "--cachedir", tmp_path / "cache")
+    for number, (name, version, more, how) in enumerate(
+        [
+            ("labapp", "2:1.0-1", {"packager": "Lab <lab@example.org>", "pkgbase": "lab"}, "--asexplicit"),
+            ("lab-lib", "1.0.r3-1.1", {"pkgdesc": "two\twords"}, "--asdeps"),
+            ("labapp", "2:1.1-1", {}, "--asexplicit"),
+        ]
+    ):
+        package = tmp_path / f"{number}.pkg.tar"
+        pacman_package(package, name, version, **more)
+        said("pacman", *own, "--noconfirm", "--dbonly", how, "-U", package)
+    blocks = said("pacman", *own, "-Qi").strip().split("\n\n")
+    shown = [dict(re.split(r"\s+: ", line, maxsplit=1) for line in block.splitlines()) for block in blocks]
+    rows = collect(RootedHost(str(tmp_path)), pacman.COLLECTOR).rows
+    assert {name: (row["version"], row["explicit"], row["architecture"]) for name, row in rows.items()} == {
+        each["Name"]: (each["Version"], each["Install Reason"] == "Explicitly installed", each["Architecture"])
+        for each in shown
+    }
+    assert {row["version"] for row in rows.values()} == {"2:1.1-1", "1.0.r3-1.1"}
+    assert {tuple(row["validation"]) for row in rows.values()} == {(each["Validated By"].lower(),) for each in shown}
+
+
+@needs("flatpak")
+def test_flatpaks_are_those_that_flatpak_lists(tmp_path):
+    metadata = {
+        "app": "[Application]\nname=org.lab.App\nruntime=org.lab.Platform/x86_64/1\n",
+        "runtime": "[Runtime]\nname=org.lab.Platform\nruntime=org.lab.Platform/x86_64/1\n",
+    }
+    system = tmp_path / "root/var/lib/flatpak"
+    system.mkdir(parents=True)
+    own = {"FLATPAK_SYSTEM_DIR": str(system), "FLATPAK_CONFIG_DIR": str(tmp_path / "configuration")}
+    own["XDG_DATA_HOME"] = str(tmp_path / "home")
+    for kind, text in metadata.items():
+        for inside in ("files", "usr", "export"):
+            (tmp_path / kind / inside).mkdir(parents=True)
+        (tmp_path / kind / "metadata").write_text(text)
+        runtime = ["--runtime"] if kind == "runtime" else []
+        said("flatpak", "build-export", "--arch=x86_64", *runtime, tmp_path / "repository", tmp_path / kind, "1", **own)
+    said("flatpak", "--system", "remote-add", "--no-gpg-verify", "lab", f"file://{tmp_path}/repository", **own)
+    install = (
+        "flatpak",
+        "--system",
+        "install",
+        "--noninteractive",
+        "--no-related",
+        "--arch=x86_64",
+        "lab",
+        "org.lab.App",
+    )
+    said(*install, **own)
+    listed = [line.split("\t") for line in said("flatpak", "--system", "list", COLUMNS, **own).splitlines()]
+    rows = collect(RootedHost(str(tmp_path / "root")), flatpak.COLLECTOR).rows
+    ours = {(key.partition("/")[2], row["origin"], row["commit"][:12]) for key, row in rows.items()}
+    assert ours == {tuple(each) for each in listed}
+    assert sorted(rows) == ["app/org.lab.App/x86_64/1", "runtime/org.lab.Platform/x86_64/1"]
+
+
+@needs("npm")
+def test_global_packages_of_node_are_those_that_npm_lists():
+    root = said("npm", "root", "--global").strip()
+    if root not in npm.FOLDERS:
+        pytest.skip(f"npm keeps its packages in {root}")
+    listed = json.loads(said("npm", "ls", "--global", "--depth", "0", "--json"))["dependencies"]
+    rows = collect(LocalHost(), npm.COLLECTOR).rows
+    ours = {key.partition(":")[2]: row["version"] for key, row in rows.items() if key.startswith(root + ":")}
+    assert ours == {name: package["version"] for name, package in listed.items()}
+
+
+@needs("/usr/bin/ruby")
+def test_gems_are_those_that_the_systems_ruby_knows():
+    program = "Gem::Specification.each { |gem| puts gem.name + ' ' + gem.version.to_s }"
+    theirs = {tuple(line.split()) for line in said("/usr/bin/ruby", "-e", program).splitlines()}
+    rows = collect(LocalHost(), gem.COLLECTOR).rows
+    ours = {(key.rpartition(":")[2], one.partition("-")[0]) for key, row in rows.items() for one in row["versions"]}
+    assert theirs <= ours
+    assert len(theirs) > 10
+
+
+@needs("npm")
+def test_modules_of_an_application_are_those_that_npm_lists(tmp_path):
+    application = tmp_path / "opt/app"
+    application.mkdir(parents=True)
+    (application / "package.json").write_text('{"name": "app", "version": "1.0.0"}')
+    packed = []
+    for name in ("one", "@lab/two"):
+        source = tmp_path / "sources" / name
+        source.mkdir(parents=True)
+        (source / "package.json").write_text(json.dumps({"name": name, "version": "2.1.0", "license": "MIT"}))
+        packed.append(tmp_path / said("npm", "pack", "--silent", "--pack-destination", tmp_path, source).strip())
+    npm_here = ("npm", "--prefix", application, "--cache", tmp_path / "cache")
+    said(*npm_here, "install", "--offline", "--no-audit", "--no-fund", *packed)
+    listed = json.loads(said(*npm_here, "ls", "--json"))["dependencies"]
+    rows = collect(RootedHost(str(tmp_path)), npm.COLLECTOR).rows
+    assert {key.partition(":")[2]: row["version"] for key, row in rows.items()} == {
+        name: package["version"] for name, package in listed.items()
+    }
+    assert {key.partition(":")[0] for key in rows} == {"/opt/app/node_modules"}
+
+
+GEM = "Gem::Specification.new { |s| s.name = '%s'; s.version = '%s'; s.summary = s.author = 'lab'; s.files = [] }\n"
+
+
+@needs("/usr/bin/gem")
+def test_gems_of_a_bundle_are_those_that_gem_lists(tmp_path):
+    home = tmp_path / "srv/app/vendor/bundle/ruby/3.1.0"
+    for name, version in (("lab-app", "1.0"), ("lab-app", "1.10"), ("lab-app", "1.9.beta2"), ("lab2app", "2")):
+        (tmp_path / "x.gemspec").write_text(GEM % (name, version))
+        package = tmp_path / f"{name}-{version}.gem"
+        said("/usr/bin/gem", "build", "--force", "--output", package, tmp_path / "x.gemspec")
+        said("/usr/bin/gem", "install", "--local", "--no-document", "--install-dir", home, package)
+    printed = said("/usr/bin/gem", "list", "--local", "--all", "^lab", GEM_HOME=str(home), GEM_PATH=str(home))
+    named = (line.rstrip(")").split(" (") for line in printed.splitlines())
+    listed = {name: set(versions.split(", ")) for name, versions in named}
+    rows = collect(RootedHost(str(tmp_path)), gem.COLLECTOR).rows
+    assert {key.rpartition(":")[2]: set(row["versions"]) for key, row in rows.items()} == listed

@@ -65,8 +65,8 @@ class Hardware:
     def set_memory(self, megabytes: int) -> None:
         """Let /proc/meminfo tell of another size, all of its figures in proportion."""
         lines = [line.split() for line in Path("/proc/meminfo").read_text().splitlines()]
-        factor = megabytes * 1024 / int(lines[0][1])
-        text = [f"{name:<16}{int(int(value) * factor if unit else int(value)):>8}{' kB' if unit else ''}"
+        wanted, total = megabytes * 1024, int(lines[0][1])
+        text = [f"{name:<16}{int(value) * wanted // total if unit else int(value):>8}{' kB' if unit else ''}"
                 for name, value, *unit in lines]  # fmt: skip
         self.meminfo.write_text("\n".join(text) + "\n")
 

@@ -9,7 +9,7 @@ import errno
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ class RecordingHost(Host):
         self.commands: dict[str, str] = {}
         self.devices: dict[str, dict[str, str]] = {}
         self.controller: dict[str, str] = {}
+        self.owners: dict[str, str] = {}
+        self.answers: dict[str, Any] = {}
+        self.drivers: dict[str, Any] = {}
 
     def recording(self) -> dict[str, Any]:
         """Return what RecordedHost takes, in a steady order and without empty parts."""
@@ -55,6 +58,9 @@ class RecordingHost(Host):
             "commands": dict(sorted(self.commands.items())),
             "devices": dict(sorted(self.devices.items())),
             "controller": dict(sorted(self.controller.items())),
+            "owners": dict(sorted(self.owners.items())),
+            "netlink": dict(sorted(self.answers.items())),
+            "ethtool": dict(sorted(self.drivers.items())),
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -108,6 +114,11 @@ class RecordingHost(Host):
         self.commands[" ".join(command)] = printed
         return printed
 
+    def socket_owners(self, inodes: Sequence[int]) -> tuple[list[tuple[int, str]], bool]:
+        found, complete = self.inner.socket_owners(inodes)
+        self.owners.update((str(inode), program) for inode, program in found)
+        return found, complete
+
     def ask_controller(self, device: str, request: bytes, timeout: float = 5) -> bytes:
         self._remember(self._follow(device), self.inner.lstat(device))
         answer = self.inner.ask_controller(device, request, timeout)
@@ -117,6 +128,12 @@ class RecordingHost(Host):
     def local_path(self, path: str) -> str:
         self.read_bytes(path)
         return self.inner.local_path(path)
+
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        return _kept(self.answers, f"{protocol} {kind} {body}", lambda: self.inner.netlink(protocol, kind, body))
+
+    def ethtool(self, interface: str, request: str) -> bytes:
+        return _kept(self.drivers, f"{interface} {request}", lambda: self.inner.ethtool(interface, request))
 
     def _refused(self, real: str, error: OSError) -> None:
         if self.inner.lstat(real).kind == "directory":
@@ -165,6 +182,17 @@ class RecordingHost(Host):
     def _follow_parent(self, path: str) -> str:
         parent, _, name = path.rstrip("/").rpartition("/")
         return f"{self._follow(parent).rstrip('/')}/{name}"
+
+
+def _kept(answers: dict[str, Any], request: str, ask: Callable[[], bytes]) -> bytes:
+    """Return or raise what is answered, and keep it."""
+    try:
+        answer = ask()
+    except OSError as error:
+        answers[request] = {"error": errno.errorcode[error.errno or errno.EIO]}
+        raise
+    answers[request] = answer.hex()
+    return answer
 
 
 def _content(data: bytes) -> str | dict[str, str]:

@@ -37,9 +37,11 @@ def _take(
     by_name = {source.name: source for source in sources}
     audit = Audit(now(host_id), idle, lambda name: read(host, by_name[name]))
     for source in sources:
-        remembered = memory.recall(host, source.name) if memory else None
-        if remembered is not None:
-            audit.add_remembered(source.name, remembered)
+        recalled = memory.recall(host, source.name) if memory else None
+        if isinstance(recalled, Section):
+            audit.add(source.name, recalled)
+        elif recalled is not None:
+            audit.add_remembered(source.name, recalled)
         else:
             _collect(host, source, audit, memory)
     return audit

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import IO, Any, Callable, List, Optional, Sequence
 
-from . import __version__
+from . import __version__, apart
 from .collectors import SECTIONS
 from .wire import AUDIT, GENESIS, Message, Request, WireError, decode_request, parse_token
 
@@ -36,7 +36,10 @@ class UsageError(Exception):
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code."""
-    options = parser().parse_args(arguments)
+    return _conclude(parser().parse_args(arguments))
+
+
+def _conclude(options: argparse.Namespace) -> int:
     try:
         return options.run(options) or 0
     except BrokenPipeError:
@@ -54,10 +57,19 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 def run() -> None:
     """Run as the process that the command line started, and end it."""
     gc.disable()  # in the second that this takes, nothing becomes garbage that has to be looked for
-    status = main()
+    options = parser().parse_args()
+    looks = options.run in (run_inventory, run_sections, run_audit, run_report)
+    end = apart.step_aside() if looks and apart.may_fall_silent() else apart.end
+    status = 1
+    try:
+        status = _conclude(options)
+    except Exception:  # noqa: BLE001 - one of our own making
+        import traceback
+
+        traceback.print_exc()
     for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.flush()
-    os._exit(status)  # the kernel frees at once what Python would take apart piece by piece: a twentieth of an audit
+    end(status)
 
 
 def _status(error: Exception) -> Optional[int]:

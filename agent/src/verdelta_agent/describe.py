@@ -6,24 +6,28 @@ from typing import Any, Iterator, List, Sequence
 from .collectors import Entry
 from .gather import read
 from .host import Host
-from .model import ABSENT, FAILED, Collector, Section
+from .model import ABSENT, OK, Collector, Section
+from .show import plain
 
 
 def at_a_glance(host: Host, entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield a line for each section: how it is read on this host, and what it is."""
+    """Yield for each section what it is and how it is read on this host, and why where it is not, or not whole."""
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
-        yield "%s  %s" % (entry.name.ljust(width), _here(read(host, entry)))
+        section = read(host, entry)
+        yield "%s  %-10s  %s" % (entry.name.ljust(width), _here(section), (about(entry.load()) or [""])[0])
+        reason = section.error or ("this host has no such thing" if section.status == ABSENT else None)
+        if reason is not None:
+            yield "%s  %s" % (" " * width, plain(reason))
     yield "verdelta-agent sections NAME tells what a row is, and what its fields mean."
 
 
 def _here(section: Section) -> str:
-    if section.status == ABSENT:
-        return "absent: %s" % (section.error or "this host has no such thing")
-    if section.status == FAILED:
-        return "failed: %s" % section.error
-    rows = "%d row%s" % (len(section.rows), "" if len(section.rows) == 1 else "s")
-    return rows if section.error is None else "%s, partial: %s" % (rows, section.error)
+    if section.status != OK:
+        return section.status
+    if section.error is not None:
+        return "partial"
+    return "%d row%s" % (len(section.rows), "" if len(section.rows) == 1 else "s")
 
 
 def about(collector: Collector) -> List[str]:

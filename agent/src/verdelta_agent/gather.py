@@ -65,9 +65,14 @@ def collect(host: Host, collector: Collector) -> Section:
     try:
         return within(collector.deadline, lambda: _checked(collector.collect(host)))
     except DeadlineExceeded:
-        return failed("deadline: not read within %g s" % collector.deadline)
+        return late(collector.deadline)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever data does to a parser, the other sections stand
         return _failed(error)
+
+
+def late(deadline: float) -> Section:
+    """Return a section that was not read within so many seconds."""
+    return failed("deadline: not read within %g s" % deadline)
 
 
 def _failed(error: BaseException) -> Section:

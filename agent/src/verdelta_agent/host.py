@@ -10,12 +10,16 @@ import os
 import signal
 import stat
 import sys
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .search import Found, below
 
 LIMIT = 64 << 20  # bytes of one file; a larger one is an error, never cut short in silence
 CHUNK = 65536  # a larger buffer makes every read below /proc/sys fail
 READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # not waiting for the writer of a FIFO
 FORMAT = 0o170000  # of a mode: what stat.S_IFMT takes out
+NAMES = 200000  # in one directory; more are an error: ten million would take a gigabyte
+WIDE = 1 << 20  # bytes; no file system takes less for a directory of a million names, and few have a larger one
 SMALL = 4096  # enough for nearly all of the thousand files there: for each, the kernel clears the whole buffer
 
 
@@ -68,8 +72,22 @@ class Host:
         raise NotImplementedError
 
     def listdir(self, path: str) -> List[str]:
-        """Return the names in a directory, sorted."""
+        """Return the names in a directory, sorted; one with more than NAMES of them is too large (EFBIG)."""
         raise NotImplementedError
+
+    def subdirectories(self, path: str, limit: int) -> List[str]:
+        """Return the names of the directories in a directory, sorted, without links.
+
+        Raises OSError where more than `limit` entries of any kind are in it.
+        """
+        names = self.listdir(path)
+        if len(names) > limit:
+            raise _too_many(path, limit)
+        return [name for name in names if self.lstat("%s/%s" % (path.rstrip("/"), name)).kind == "directory"]
+
+    def find(self, root: str, wanted: str, closed: str, depth: int) -> Found:
+        """Return the directories below a path that match an expression, as `search.below` describes it."""
+        return below(self.subdirectories, root, wanted, closed, depth)
 
     def readlink(self, path: str) -> str:
         """Return the target of a symbolic link as it is written there."""
@@ -90,8 +108,20 @@ class Host:
         """
         raise NotImplementedError
 
+    def socket_owners(self, inodes: Sequence[int]) -> Tuple[List[Tuple[int, str]], bool]:
+        """Return inode and program of each socket that a process holds, and whether every process could be seen."""
+        raise NotImplementedError
+
     def local_path(self, path: str) -> str:
         """Return a path of the machine that the agent runs on with the same content, for libraries that open files."""
+        raise NotImplementedError
+
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        """Return the netlink messages of the list that a request with this body, in hexadecimal digits, asks for."""
+        raise NotImplementedError
+
+    def ethtool(self, interface: str, request: str) -> bytes:
+        """Return a structure of ethtool, given in hexadecimal digits, as the interface's driver has filled it in."""
         raise NotImplementedError
 
     def read(self, path: str, limit: int = LIMIT) -> str:
@@ -119,16 +149,20 @@ class Host:
 
 # What can be asked of a host; a collector's section follows from the answers, and from nothing else.
 QUESTIONS: Sequence[str] = (
-    "read_bytes",
-    "read_device",
-    "lstat",
-    "listdir",
-    "readlink",
-    "resolve",
-    "exists",
-    "run",
-    "local_path",
-) + ("ask_controller",)
+    *(
+        "read_bytes",
+        "read_device",
+        "lstat",
+        "listdir",
+        "subdirectories",
+        "find",
+        "readlink",
+        "resolve",
+        "exists",
+        "run",
+    ),
+    *("local_path", "ask_controller", "netlink", "ethtool", "socket_owners"),
+)
 
 
 class LocalHost(Host):
@@ -136,6 +170,7 @@ class LocalHost(Host):
 
     def __init__(self, watched: Sequence[str] = Host.watched) -> None:
         self.watched = watched
+        self._found: Dict[Tuple[Any, ...], Found] = {}
 
     def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
         descriptor = os.open(path if _UTF8 else _native(path), READING)
@@ -168,19 +203,44 @@ class LocalHost(Host):
         )
 
     def listdir(self, path: str) -> List[str]:
-        return sorted(map(_name, os.listdir(_native(path))))
+        native = _native(path)
+        names = _counted(native, path) if os.stat(native).st_size > WIDE else os.listdir(native)
+        return sorted(map(_name, names))
+
+    def subdirectories(self, path: str, limit: int) -> List[str]:
+        names, seen = [], 0
+        entries = os.scandir(_native(path))
+        try:
+            for entry in entries:
+                seen += 1
+                if seen > limit:
+                    raise _too_many(path, limit)
+                if entry.is_dir(follow_symlinks=False):
+                    names.append(_name(entry.name))
+        finally:
+            entries.close()
+        return sorted(names)
+
+    def find(self, root: str, wanted: str, closed: str, depth: int) -> Found:
+        # Several sections look for different things of the same search; a host is asked for one audit, and then gone.
+        asked = (root, wanted, closed, depth)
+        if asked not in self._found:
+            self._found[asked] = super().find(root, wanted, closed, depth)
+        return self._found[asked]
 
     def readlink(self, path: str) -> str:
         return _name(os.readlink(_native(path)))
 
     def resolve(self, path: str) -> str:
-        real = os.path.realpath(_native(path))
-        try:
-            if stat.S_ISLNK(os.lstat(real).st_mode):  # realpath ends at a link where links go round in a circle
-                raise _os_error(errno.ELOOP, path)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            pass  # a path need not lead to anything
-        return _name(real)
+        native = _native(path)
+        real = os.path.realpath(native)
+        for asked in (native, real):  # realpath says nothing where links go round in a circle
+            try:
+                os.stat(asked)
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    raise
+        return _name(real)  # a path need not lead to anything
 
     def run(self, command: Sequence[str], timeout: float = 10) -> str:
         import subprocess  # costs more than most collectors, and few of them need it
@@ -211,8 +271,23 @@ class LocalHost(Host):
 
         return ask(device, request, timeout)
 
+    def socket_owners(self, inodes: Sequence[int]) -> Tuple[List[Tuple[int, str]], bool]:
+        from .socket_owners import find
+
+        return find(inodes)
+
     def local_path(self, path: str) -> str:
         return path
+
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        from . import netlink  # few collectors ask
+
+        return netlink.dump(protocol, kind, bytes.fromhex(body), netlink.LIMIT)
+
+    def ethtool(self, interface: str, request: str) -> bytes:
+        from . import ethtool  # as few
+
+        return ethtool.ask(interface, bytes.fromhex(request))
 
 
 _UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
@@ -225,6 +300,17 @@ def _native(path: str) -> Any:
 
 def _name(native: Any) -> str:
     return native.decode("utf-8", "surrogateescape") if isinstance(native, bytes) else str(native)
+
+
+def _counted(native: Any, path: str) -> List[Any]:
+    """Return the names in a directory that may have too many.  Of others, os.listdir gives them in half the time."""
+    names: List[Any] = []
+    with os.scandir(native) as entries:
+        for entry in entries:
+            if len(names) == NAMES:
+                raise OSError(errno.EFBIG, "more than %d names" % NAMES, path)
+            names.append(entry.name)
+    return names
 
 
 def _read_all(descriptor: int, limit: int, path: str, size: int) -> bytes:
@@ -252,6 +338,10 @@ def _too_large(path: str, limit: int) -> OSError:
     return OSError(errno.EFBIG, "larger than %d bytes" % limit, path)
 
 
+def _too_many(path: str, limit: int) -> OSError:
+    return OSError(errno.EFBIG, "more than %d entries" % limit, path)
+
+
 class RootedHost(LocalHost):
     """A system that does not run: an image, a chroot, a mounted disk, below a directory of this machine.
 
@@ -274,6 +364,9 @@ class RootedHost(LocalHost):
     def listdir(self, path: str) -> List[str]:
         return super().listdir(self._outside(path))
 
+    def subdirectories(self, path: str, limit: int) -> List[str]:
+        return super().subdirectories(self._outside(path), limit)
+
     def readlink(self, path: str) -> str:
         return super().readlink(self._outside(path, follow=False))
 
@@ -285,6 +378,12 @@ class RootedHost(LocalHost):
 
     def local_path(self, path: str) -> str:
         return self._outside(path)
+
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        raise _os_error(errno.EPROTONOSUPPORT, "netlink")
+
+    def ethtool(self, interface: str, request: str) -> bytes:
+        raise _os_error(errno.ENODEV, interface)
 
     def _outside(self, path: str, follow: bool = True) -> str:
         """Return the path on this machine.  Raises OSError where the links of the tree go round in a circle."""
@@ -307,8 +406,10 @@ class RecordedHost(Host):
     A file's content is its text, {"hex": bytes} or {"error": "EACCES"}.  "status" gives mode, uid and gid where they
     matter (0644 and root otherwise).  "directories" lists empty ones; the others follow from the paths.  "commands"
     maps a command, joined by spaces, to what it prints, and "controller" a request to the management controller to its
-    answer, both as hex digits.  "watched" replaces the watched paths.  "devices" maps a block device to {offset: hex}:
-    every other byte of it is zero; or to {"error": "EIO"}.
+    answer, both as hex digits.  "netlink" maps a request, "protocol type body", to the digits of its answer, or to an
+    error as of a file; so does "ethtool", by "interface request".  "watched" replaces the watched paths.  "devices"
+    maps a block device to {offset: hex}: every other byte of it is zero; or to {"error": "EIO"}.  "owners" maps the
+    inode of a socket to the program that holds it.
 
     Paths are absolute, and lead where they would on the machine, or to the same error.
     """
@@ -320,6 +421,9 @@ class RecordedHost(Host):
         self.commands: Mapping[str, str] = recording.get("commands", {})
         self.devices: Mapping[str, Mapping[str, str]] = recording.get("devices", {})
         self.controller: Mapping[str, str] = recording.get("controller", {})
+        self.owners: Mapping[str, str] = recording.get("owners", {})
+        self.answers: Mapping[str, Any] = recording.get("netlink", {})
+        self.drivers: Mapping[str, Any] = recording.get("ethtool", {})
         self.watched = recording.get("watched", Host.watched)
         self.names: Dict[str, Any] = {"/": set()}
         for path in list(self.files) + list(self.links) + list(recording.get("directories", [])):
@@ -409,6 +513,10 @@ class RecordedHost(Host):
             raise _os_error(errno.ETIMEDOUT, device)
         return bytes.fromhex(self.controller[request.hex()])
 
+    def socket_owners(self, inodes: Sequence[int]) -> Tuple[List[Tuple[int, str]], bool]:
+        found = [(inode, self.owners[str(inode)]) for inode in inodes if str(inode) in self.owners]
+        return found, len(found) == len(inodes)
+
     def local_path(self, path: str) -> str:
         import atexit
         import shutil
@@ -420,6 +528,19 @@ class RecordedHost(Host):
         with open(copy, "wb") as file:
             file.write(self.read_bytes(path))
         return copy
+
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        return _answer(self.answers, "%d %d %s" % (protocol, kind, body), "EPROTONOSUPPORT", "netlink")
+
+    def ethtool(self, interface: str, request: str) -> bytes:
+        return _answer(self.drivers, "%s %s" % (interface, request), "EOPNOTSUPP", interface)
+
+
+def _answer(answers: Mapping[str, Any], request: str, otherwise: str, asked: str) -> bytes:
+    answer = answers.get(request, {"error": otherwise})
+    if isinstance(answer, str):
+        return bytes.fromhex(answer)
+    raise _os_error(getattr(errno, answer["error"]), asked)
 
 
 def walk(path: str, follow: bool, link_at: Callable[[str], Optional[str]], enter: Callable[[str], None]) -> str:

@@ -15,6 +15,7 @@ import sys
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .deadline import DeadlineExceeded, within
+from .gather import late
 from .host import CHUNK, QUESTIONS, Host
 from .model import FAILED, Digested, Rows, Section
 
@@ -48,15 +49,20 @@ class Memory:
         self.remembered: Dict[str, Remembered] = dict(remembered)
         self.changed = False
 
-    def recall(self, host: Host, name: str) -> Optional[Remembered]:
-        """Return a section that is as it was, or None where it has to be collected."""
+    def recall(self, host: Host, name: str) -> Union[Remembered, Section, None]:
+        """Return a section that is as it was, or None where it has to be collected.
+
+        One that is late is failed: who collected it would wait as long for the same once more.
+        """
         known = self.remembered.get(name)
         if known is None or known.questions is None:
             return None
         questions = known.questions
         try:
             answers = within(known.deadline, lambda: _ask_again(host, questions))
-        except (DeadlineExceeded, Exception):  # noqa: BLE001 - then the collector meets it, and says what it is
+        except DeadlineExceeded:
+            return late(known.deadline)
+        except Exception:  # noqa: BLE001 - then the collector meets it, and says what it is
             return None
         return known if answers == known.answers else None
 

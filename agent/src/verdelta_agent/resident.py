@@ -1,20 +1,22 @@
 """Report again and again, at the pace that the controller sets.
 
 The process that stays does nothing but wait: each report is a child of its own, so that its memory is given back, and
-whatever hangs in it (a read from a dead server) ends with it.
+whatever hangs in it (a read from a dead server) ends with it, or is left behind where not even a kill wakes it up.
 """
 
 import os
 import random
 import signal
 import time
-from typing import Callable, Optional
+from typing import Callable, List, Optional
 
 SPLAY = 300.0  # seconds at most before the first report: hosts that start together do not report together
 FIRST_RETRY, LAST_RETRY = 60.0, 3600.0  # seconds between two tries where the controller is not reached
 PACE = (60, 7 * 86400)  # seconds: what a controller may ask for
 CHILD = 1800.0  # seconds that one report may take
 NICENESS = 10
+GRACE = 100  # hundredths of a second for a child to end that has said what came of it
+LEFT_BEHIND = 3  # children that sleep for ever and keep their memory; with more, no report is made
 
 STOP = (signal.SIGTERM, signal.SIGINT)
 NOW = signal.SIGHUP  # report at once
@@ -50,6 +52,7 @@ def stay(report: Report, splay: float = SPLAY) -> None:
 
 
 _STOPPED = -1
+_sleepers: List[int] = []
 
 
 def _stopped_within(seconds: float) -> bool:
@@ -60,40 +63,68 @@ def _stopped_within(seconds: float) -> bool:
 
 def _in_a_child(report: Report) -> Optional[int]:
     """Return what a report in a child returned, None where it failed or took too long, _STOPPED where we are to end."""
+    if _still_there() >= LEFT_BEHIND:
+        return None
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         _be_the_child(report, writer)
     os.close(writer)
+    os.set_blocking(reader, False)
     try:
-        outcome = _outcome(child)
-        said = os.read(reader, 20) if outcome is None else b""
+        return _outcome(child, reader)
     finally:
         os.close(reader)
-    return outcome if outcome is not None else int(said) if said else None
+        _let_go(child)
 
 
-def _outcome(child: int) -> Optional[int]:
-    """Wait for the child's end; it is killed where it takes too long, or we are to stop."""
+def _outcome(child: int, reader: int) -> Optional[int]:
+    """Wait until the child has said what came of it; it is killed where it takes too long, or we are to stop."""
     until = time.monotonic() + CHILD
     while True:
-        left = max(0.0, until - time.monotonic())
-        received = signal.sigtimedwait([*STOP, signal.SIGCHLD], left)
-        if os.waitpid(child, os.WNOHANG)[0] == child:
-            return None
+        received = signal.sigtimedwait([*STOP, signal.SIGCHLD], max(0.0, until - time.monotonic()))
+        said = _read(reader)
+        if said is not None:
+            return int(said) if said.isdigit() else None
         if received is None or received.si_signo in STOP:
             os.kill(child, signal.SIGKILL)  # a report that is killed is made good by the next one
-            os.waitpid(child, 0)
             return None if received is None else _STOPPED
 
 
+def _read(reader: int) -> Optional[bytes]:
+    """Return what the child said; nothing where it ended without a word, and None where it has not ended yet."""
+    try:
+        return os.read(reader, 20)
+    except BlockingIOError:
+        return None
+
+
+def _let_go(child: int) -> None:
+    """Wait for a child's end, which is near; one that sleeps for ever, though it was killed, is left behind."""
+    for _ in range(GRACE):
+        if os.waitpid(child, os.WNOHANG)[0] == child:
+            return
+        time.sleep(0.01)
+    _sleepers.append(child)
+
+
+def _still_there() -> int:
+    """Return how many of the children that were left behind there still are."""
+    _sleepers[:] = [child for child in _sleepers if os.waitpid(child, os.WNOHANG)[0] != child]
+    return len(_sleepers)
+
+
 def _be_the_child(report: Report, writer: int) -> None:
-    status = 1
+    """Report, say what came of it, and end.
+
+    The signal is what the kernel sends at our end; where something sleeps for ever in us, that end never comes.
+    """
+    said = b"failed"
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         next_poll = report()
-        if next_poll is not None:
-            os.write(writer, b"%d" % next_poll)
-            status = 0
+        said = b"failed" if next_poll is None else b"%d" % next_poll
     finally:
-        os._exit(status)
+        os.write(writer, said)
+        os.kill(os.getppid(), signal.SIGCHLD)
+        os._exit(0)

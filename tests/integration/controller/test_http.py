@@ -17,6 +17,7 @@ from tests.support.server import Server
 from tests.support.web import a_controller, a_token
 
 from verdelta_agent import identity, report, wire
+from verdelta_agent.host import Host, RecordedHost
 from verdelta_agent.model import OK, Collector, Section
 from verdelta_controller.app import create_app
 from verdelta_controller.fleet import enrolment
@@ -289,7 +290,17 @@ def test_examples_are_taken_by_what_they_are_examples_of():
 
 
 def collectors(state: dict[str, Any]) -> list[Collector]:
-    return [Collector(name, "", lambda host, name=name: state[name], 60) for name in state]
+    """Return collectors of what `shows` shows."""
+
+    def collect(host: Host, name: str) -> Section:
+        return Section(*json.loads(host.read(f"/{name}")))
+
+    return [Collector(name, "", lambda host, name=name: collect(host, name), 60) for name in state]
+
+
+def shows(state: dict[str, Section]) -> RecordedHost:
+    """Return a host with these sections."""
+    return RecordedHost({"files": {f"/{name}": json.dumps(section) for name, section in state.items()}})
 
 
 def enrolled(services: Services, server: Server, folder: Path, name: str, ca: str | None = None) -> str:
@@ -311,7 +322,7 @@ def test_an_agent_reports_digests_first_and_then_what_is_not_known(server, servi
     state: dict[str, Any] = {"software.dpkg": Section(OK, packages(50), {}), "system.users": failed()}
 
     def sent() -> list[str]:
-        return list(report.report(directory, None, collectors(state)).sent)  # type: ignore[arg-type]
+        return list(report.report(directory, shows(state), collectors(state)).sent)
 
     assert sent() == ["software.dpkg"]
     assert sent() == []
@@ -347,7 +358,7 @@ def test_over_tls_an_agent_speaks_to_the_controller_of_its_ca_and_to_no_other(se
     with serving.serving(create_app(services), pair) as server:
         directory = enrolled(services, server, tmp_path, "web-tls", str(state / "ca.pem"))
         sections = {"software.dpkg": Section(OK, packages(1), {})}
-        assert report.report(directory, None, collectors(sections)).sent  # type: ignore[arg-type]
+        assert report.report(directory, shows(sections), collectors(sections)).sent
         before = services.inventory.last_known(services.fleet.host_named("web-tls").id)
         for ca in (str(strange / "ca.pem"), None):
             with pytest.raises(report.ReportError, match="certificate verify failed"):

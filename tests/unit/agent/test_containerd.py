@@ -66,7 +66,7 @@ def test_whether_a_container_runs_is_not_compared() -> None:
 
 def test_no_secret_is_shown() -> None:
     found = section({b"default": {b"containers": {b"web": container(password="hunter2")}}})
-    assert found.rows["container default/web"]["variables"] == ["TOKEN"]
+    assert found.rows["container default/web"]["environment"] == ["TOKEN"]
     assert found.rows["container default/web"]["labels"] == ["password"]
     for recording in HOSTS.glob("*/software.containerd.json"):
         shown = json.dumps(json.loads(recording.read_text())["expect"])

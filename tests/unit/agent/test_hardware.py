@@ -2,6 +2,7 @@
 
 import ipaddress
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -268,3 +269,43 @@ def test_any_text_in_a_disks_files_gives_rows_or_a_failed_section(attributes: di
     files = {f"/sys/devices/pci0/block/sda/{name}": text for name, text in attributes.items()}
     host = RecordedHost({"files": files, "links": {"/sys/class/block/sda": "../../devices/pci0/block/sda"}})
     assert collect(host, block.COLLECTOR).status in (OK, FAILED)
+
+
+ETH0 = "/sys/devices/pci0000:00/0000:00:03.0/net/eth0"
+
+
+def borrowed(ethtool: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of an interface for which another address is in use than its own."""
+    files = {"type": "1", "address": "02:00:00:00:00:01", "addr_assign_type": "3", "flags": "0x1003", "mtu": "1500"}
+    recording = {
+        "files": {f"{ETH0}/{name}": value + "\n" for name, value in files.items()},
+        "links": {"/sys/class/net/eth0": f"../..{ETH0[4:]}", f"{ETH0}/device": "../../../0000:00:03.0"},
+        "ethtool": ethtool,
+    }
+    section = collect(RecordedHost(recording), network.COLLECTOR)
+    ((key, row),) = section.rows.items()
+    return {**row, "key": key}
+
+
+def test_an_address_that_another_one_hides_and_the_firmware_are_asked_of_the_driver() -> None:
+    information = network._INFORMATION[:68] + b"14.32.1010 (MT_1)".ljust(128, b"\0")
+    own = network._PERMANENT_ADDRESS[:4] + b"\6\0\0\0" + bytes.fromhex("b8cef6010203") + bytes(26)
+    asked = {
+        f"eth0 {network._INFORMATION.hex()}": information.hex(),
+        f"eth0 {network._PERMANENT_ADDRESS.hex()}": own.hex(),
+    }
+    row = borrowed(asked)
+    assert (row["key"], row["mac"]) == ("b8:ce:f6:01:02:03", "b8:ce:f6:01:02:03")
+    assert row["firmware"] == "14.32.1010 (MT_1)"
+
+
+@pytest.mark.parametrize("firmware", [b"", b"N/A", b"\0junk"])
+def test_a_driver_that_tells_nothing_leaves_the_interface_to_its_place(firmware: bytes) -> None:
+    information = network._INFORMATION[:68] + firmware.ljust(128, b"\0")
+    asked = {
+        f"eth0 {network._INFORMATION.hex()}": information.hex(),
+        f"eth0 {network._PERMANENT_ADDRESS.hex()}": network._PERMANENT_ADDRESS.hex(),  # all zero
+    }
+    row = borrowed(asked)
+    assert row == borrowed({})
+    assert (row["key"], row["mac"], row["firmware"]) == ("path:pci-0000:00:03.0", None, None)

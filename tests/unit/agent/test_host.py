@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.unprivileged import as_nobody, open_directory
 
@@ -44,6 +44,18 @@ def oddities(tmp_path: Path) -> Iterator[Path]:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
         yield tmp_path
+
+
+def test_a_directory_of_too_many_names_is_an_error_and_never_fewer_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "WIDE", -1)
+    monkeypatch.setattr(door, "NAMES", 3)
+    for name in ("c", "b", "a"):
+        (tmp_path / name).touch()
+    assert HERE.listdir(str(tmp_path)) == ["a", "b", "c"]
+    (tmp_path / "d").touch()
+    assert errno_of(lambda: HERE.listdir(str(tmp_path))) == "EFBIG"
 
 
 @pytest.mark.parametrize(
@@ -361,6 +373,7 @@ def test_a_recording_answers_as_the_machine_that_was_recorded(entries, asked: li
 
 @settings(deadline=None)
 @given(ENTRIES, st.lists(INSIDE, min_size=1, max_size=6))
+@example([("a", "link", "a/..")], ["a"])
 def test_a_recording_resolves_paths_as_the_machine_would(entries, asked: list[str]) -> None:
     with a_root() as root:
         recorded = RecordedHost(build(root, entries))
@@ -411,3 +424,16 @@ def test_a_local_copy_of_a_recorded_file_is_gone_when_the_process_ends() -> None
     path = Path(printed.stdout.decode().strip())
     assert path.name == "rpm"
     assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("name", ["nosuch0", "x" * 40, "", "a\0b"])
+def test_a_driver_of_no_interface_is_an_error(name: str) -> None:
+    with pytest.raises(OSError):
+        LocalHost().ethtool(name, "03000000" + "00" * 192)
+
+
+def test_what_a_driver_told_is_told_by_its_recording() -> None:
+    recorded = RecordedHost({"ethtool": {"eth0 03": "04", "eth1 03": {"error": "EPERM"}}})
+    assert recorded.ethtool("eth0", "03") == b"\4"
+    with pytest.raises(PermissionError):
+        recorded.ethtool("eth1", "03")

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 from verdelta_agent import memory as remembering
 from verdelta_agent.audit import Audit, take
 from verdelta_agent.collectors import SECTIONS
-from verdelta_agent.host import QUESTIONS, Host, LocalHost, RecordedHost
+from verdelta_agent.host import LIMIT, QUESTIONS, Host, LocalHost, RecordedHost
 from verdelta_agent.memory import Memory, Witness, dump, load
-from verdelta_agent.model import FAILED, OK, Collector, Section, rows_digest
+from verdelta_agent.model import FAILED, OK, Collector, Section, failed, rows_digest
 
 RECORDINGS = sorted((Path(__file__).parents[2] / "hosts").glob("*/*.json"))
 BY_NAME = {entry.name: entry.load() for entry in SECTIONS}
@@ -84,6 +85,10 @@ def variants(host: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for command, printed in host.get("commands", {}).items():
         yield _with(host, "commands", command, printed + "more\n")
         yield _without(host, "commands", command)
+    for kind in ("netlink", "ethtool"):
+        for request in host.get(kind, {}):
+            yield _with(host, kind, request, "")
+            yield _without(host, kind, request)
     for path in host.get("directories", []):
         yield {**host, "directories": [other for other in host["directories"] if other != path]}
         yield _with(host, "files", path + "/new", "new\n")
@@ -131,11 +136,11 @@ def test_a_section_whose_sources_move_by_themselves_is_collected_without_asking_
         return Section(OK, {"k": {"f": 1}}, {"k": {"time": host.read(str(clock))}})
 
     counted, host, memory = Counted(collect), LocalHost(), Memory()
-    for time in ("1", "2", "3"):
-        clock.write_text(time)
+    for reading in ("1", "2", "3"):
+        clock.write_text(reading)
         memory = kept(memory, host)
         taken = audit(host, counted.collector, memory)
-        assert taken.snapshot.sections["a"].volatile == {"k": {"time": time}}
+        assert taken.snapshot.sections["a"].volatile == {"k": {"time": reading}}
     assert counted.times == 3
     assert memory.remembered["a"].questions is None
     assert not memory.changed
@@ -152,6 +157,23 @@ def test_a_section_that_failed_is_not_remembered_and_forgotten_if_it_was(tmp_pat
     file.write_text("x")
     assert audit(host, counted.collector, memory).digests["a"].status == OK
     assert counted.times == 3
+
+
+def test_a_source_that_no_longer_answers_is_waited_for_once(tmp_path: Path) -> None:
+    class Hanging(LocalHost):
+        def read_bytes(self, path: str, limit: int = LIMIT) -> bytes:
+            time.sleep(3600)
+            return b""
+
+    file = tmp_path / "file"
+    file.write_text("x")
+    counted, memory = Counted(content_of(str(file))), Memory()
+    counted.collector = counted.collector._replace(deadline=0.2)
+    audit(LocalHost(), counted.collector, memory)
+    found = audit(Hanging(), counted.collector, memory)
+    assert found.snapshot.sections["a"] == failed("deadline: not read within 0.2 s")
+    assert counted.times == 1
+    assert audit(LocalHost(), counted.collector, memory).digests["a"].status == OK
 
 
 def test_an_error_is_an_answer_and_another_error_another_one() -> None:

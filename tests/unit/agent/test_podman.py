@@ -64,7 +64,7 @@ def test_the_container_of_a_pod_keeps_its_name_when_the_pod_is_made_anew() -> No
         stored = json.dumps([{"id": infra["id"]}, {"id": WEB["id"]}])
         database = {"hex": libpod.database([infra, member], {pod: "shop"}).hex()}
         rows = section({"overlay-containers/containers.json": stored, "db.sql": database}).rows
-        names |= {*rows, rows["container web"]["network_mode"]}
+        names |= {*rows, rows["container web"]["network"]}
     assert names == {"container web", "container shop-infra", "container:shop-infra"}
 
 

@@ -187,3 +187,40 @@ def test_no_text_at_all_crashes_anything(text, drop_ins):
     assert isinstance(parse_install(text, drop_ins), Install)
     unit_files.is_unit(text)
     assert unit_files.template_of(text) == text or "@" in text
+
+
+# -- timers
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[Timer]\nOnCalendar=daily\nOnBootSec=5 min\n", ["OnCalendar=daily", "OnBootSec=5 min"]),
+        ("[Timer]\nOnCalendar = Mon \\\n  *-*-* 03:00\n", ["OnCalendar=Mon *-*-* 03:00"]),
+        ("[Timer]\nOnCalendar=daily\nOnBootSec=\nOnUnitActiveSec=1h\n", ["OnUnitActiveSec=1h"]),
+        ("[Timer]\nOnClockChange=no\nOnBootSec=1\nOnClockChange=yes\n", ["OnBootSec=1", "OnClockChange=yes"]),
+        ("[Timer]\n#OnBootSec=1\n[Unit]\nOnBootSec=2\n", []),
+    ],
+)
+def test_a_schedule_is_read_as_systemd_does(text, expected):
+    assert unit_files.parse_schedule(text) == expected
+
+
+def test_another_schedule_in_a_drop_in_is_one_changed_timer():
+    files = {f"{USR}/a.timer": "[Timer]\nOnCalendar=daily\n"}
+    before = section(files).rows["a.timer"]
+    after = section({**files, f"{ETC}/a.timer.d/x.conf": "[Timer]\nOnCalendar=\nOnCalendar=weekly\n"}).rows["a.timer"]
+    assert (before["schedule"], after["schedule"]) == (["OnCalendar=daily"], ["OnCalendar=weekly"])
+
+
+def test_drop_ins_of_a_type_or_a_prefix_count_by_file_name_and_the_nearest_of_one_name():
+    names = ("timer.d/30", "timer.d/10", "a-.timer.d/10", "a-b.timer.d/20")
+    files = {f"{ETC}/{name}.conf": f"[Timer]\nOnCalendar={name}\n" for name in names}
+    row = section({**files, f"{USR}/a-b.timer": "[Timer]\nOnCalendar=own\n"}).rows["a-b.timer"]
+    times = ("own", "a-.timer.d/10", "a-b.timer.d/20", "timer.d/30")
+    assert row["schedule"] == [f"OnCalendar={name}" for name in times]
+
+
+def test_a_schedule_that_cannot_be_read_is_unknown_and_never_none():
+    files = {f"{USR}/a.timer": "[Timer]\nOnBootSec=1\n", f"{ETC}/a.timer.d/x.conf": {"error": "EACCES"}}
+    assert section(files).rows["a.timer"]["schedule"] is None

@@ -35,6 +35,23 @@ def test_any_bytes_of_the_kernel_are_read_or_refused(data: bytes, path: str) -> 
     json.dumps(section).encode("ascii")
 
 
+def test_installed_kernels_are_told_by_their_images_and_modules_and_what_is_left_behind_is_none() -> None:
+    boot = ["vmlinuz-6.1.0-22-amd64", "initrd.img-6.1.0-22-amd64", "vmlinuz-6.1.0-21-amd64.old", "grub", "vmlinuz-x"]
+    rows = kernel.installed([*boot, ".vmlinuz-5.14.0.hmac"], ["6.1.0-22-amd64", "6.1.0-18-amd64", "extramodules"])
+    assert rows == {
+        "installed 6.1.0-22-amd64": {"image": True, "modules": True},
+        "installed 6.1.0-18-amd64": {"image": False, "modules": True},
+        "installed x": {"image": True, "modules": False},
+    }
+
+
+def test_of_a_system_that_does_not_run_the_installed_kernels_are_shown() -> None:
+    host = RecordedHost({"files": {**KERNEL, "/boot/vmlinuz-6.1.0": "", "/usr/lib/modules/6.1.0/modules.dep": ""}})
+    assert set(collect(host, kernel.COLLECTOR).rows) == {"running", "installed 6.1.0"}
+    host.running = False
+    assert set(collect(host, kernel.COLLECTOR).rows) == {"installed 6.1.0"}
+
+
 def test_use_of_a_module_changes_nothing() -> None:
     idle = modules.parse("tls 135168 0 - Live 0xffffffffc030d000\n")
     busy = modules.parse("tls 135168 3 bonding,nvme, Live 0x0000000000000000\n")

@@ -1,8 +1,11 @@
 """Sockets: one row for each address that is served, written as people write it."""
 
+import contextlib
 import ipaddress
 import json
 import struct
+import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +15,7 @@ from verdelta_agent.collectors.system import sockets
 from verdelta_agent.collectors.system.sockets import Socket, client_ports, decode_address, parse, parse_table
 from verdelta_agent.gather import collect
 from verdelta_agent.host import RecordedHost
+from verdelta_agent.netlink import message
 
 HEADER = "  sl  local_address rem_address   st\n"
 
@@ -103,3 +107,67 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     section = collect(RecordedHost({"files": {"/proc/net/tcp": table}}), sockets.COLLECTOR)
     assert section.status in ("ok", "failed")
     json.dumps(section).encode("ascii")
+
+
+def answered(*listed: Socket) -> bytes:
+    """Return the answer of sock_diag in the byte order of this machine: struct inet_diag_msg, one a message."""
+    found = b""
+    for one in listed:
+        packed = ipaddress.ip_address(one.address.strip("[]")).packed
+        state = 10 if one.protocol == "tcp" else 7
+        body = struct.pack("=BBBB", 2 if len(packed) == 4 else 10, state, 0, 0) + struct.pack(">HH", one.port, 0)
+        body += packed.ljust(16, b"\0") + bytes(28) + struct.pack("=IIIII", 0, 0, 128, one.uid, one.inode)
+        found += message(20, 2, body)
+    return found
+
+
+SERVERS = [
+    Socket("tcp", "127.0.0.1", 22, 0, 7),
+    Socket("tcp", "[2001:db8::1]", 443, 33, 8),
+    Socket("udp", "0.0.0.0", 53, 101, 9),
+]
+
+
+def machine(netlink: bool, modules: bool = False, loaded: bool = False) -> RecordedHost:
+    table = {"tcp": HEADER, "tcp6": HEADER, "udp": HEADER, "udp6": HEADER}
+    answers = {sockets.request(protocol, family): b"" for protocol in ("tcp", "udp") for family in (2, 10)}
+    for one in SERVERS:
+        packed = ipaddress.ip_address(one.address.strip("[]")).packed
+        local = f"{as_the_kernel_prints(packed, sys.byteorder)}:{one.port:04X}"
+        table[one.protocol + ("6" if "[" in one.address else "")] += entry(
+            local, sockets.LISTENING[one.protocol], one.uid, one.inode
+        )
+        answers[sockets.request(one.protocol, 10 if "[" in one.address else 2)] += answered(one)
+    recording: dict[str, Any] = {"files": {f"/proc/net/{name}": text for name, text in table.items()}}
+    if netlink:
+        recording["netlink"] = {f"4 20 {request}": answer.hex() for request, answer in answers.items()}
+    if modules:
+        recording["files"]["/proc/modules"] = ""
+    if loaded:
+        recording["directories"] = list(sockets.DIAGNOSTICS)
+    return RecordedHost(recording)
+
+
+class Asked(RecordedHost):
+    def netlink(self, protocol: int, kind: int, body: str = "") -> bytes:
+        raise AssertionError("the kernel would load a module")
+
+
+def test_netlink_and_the_files_tell_the_same() -> None:
+    by_netlink, by_files = (collect(machine(netlink), sockets.COLLECTOR) for netlink in (True, False))
+    assert by_netlink == by_files
+    assert sorted(by_netlink.rows) == ["tcp 127.0.0.1:22", "tcp [2001:db8::1]:443", "udp 0.0.0.0:53"]
+    assert collect(machine(True, modules=True, loaded=True), sockets.COLLECTOR) == by_files
+
+
+def test_netlink_is_not_asked_where_the_kernel_would_load_a_module() -> None:
+    host = Asked({"files": machine(True, modules=True).files})
+    section = collect(host, sockets.COLLECTOR)
+    assert (section.status, len(section.rows)) == ("ok", 3)
+
+
+@given(st.binary(max_size=200))
+def test_any_answer_is_read_or_refused(body: bytes) -> None:
+    for answer in (body, message(20, 2, body), answered(*SERVERS)[: len(body)]):
+        with contextlib.suppress(ValueError):
+            list(sockets.parse_answer("tcp", answer))

@@ -10,6 +10,7 @@ told; one without by its name.  Interfaces that containers, virtual machines and
 
 import re
 import sys
+from struct import pack
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ...host import Host
@@ -24,7 +25,7 @@ _EVERY = ("uevent", "type", "address", "addr_assign_type", "flags", "mtu", "oper
 _PLUGGED = ("device/uevent", "device/sriov_numvfs", "bonding_slave/perm_hwaddr", "speed", "duplex")
 _BOND = ("bonding/mode", "bonding/xmit_hash_policy", "bonding/miimon")
 _BRIDGE = ("bridge/stp_state", "bridge/vlan_filtering")
-_PASSING = re.compile(
+PASSING = re.compile(
     r"(veth|vnet|tap|cali|lxc|cilium_|ve-|vb-|vif[0-9]+\.|ppp|azv|fw(br|ln|pr)[0-9]|(eni|gke)[0-9a-f]{11}$)"
 )
 _TYPES = {"1": "ethernet", "32": "infiniband", "512": "ppp", "772": "loopback", "801": "wlan"}
@@ -33,6 +34,10 @@ _LOCAL_LEAF = re.compile(r"\|-- ([0-9]+(?:\.[0-9]+){3})\n +/32 host LOCAL")
 _PERMANENT = "0"  # addr_assign_type: 1 is random, 2 taken from another interface, 3 set by somebody
 _ADMIN_UP = 1  # of the flags
 _LIMIT = 256 << 10  # bytes of a list of routes; a router's own is longer, and its addresses are not worth it
+_FIRMWARE, _TOLD = "ethtool firmware", "ethtool permanent address"  # attributes that no file has
+_NO_FIRMWARE: Dict[str, Optional[str]] = {"": None, "N/A": None, "n/a": None}
+_INFORMATION = pack("=I", 3) + bytes(192)  # ETHTOOL_GDRVINFO: driver, its version, the firmware's …
+_PERMANENT_ADDRESS = pack("=II", 0x20, 32) + bytes(32)  # ETHTOOL_GPERMADDR
 _LEASED_BY_NOBODY = 0x80  # of the flags of an IPv6 address: it has no lifetime
 
 
@@ -60,7 +65,7 @@ class Interface(NamedTuple):
     @property
     def passing(self) -> bool:
         """Return whether a container, a virtual machine or a dial-in has made it for itself."""
-        return self.device.virtual and _PASSING.match(self.device.name) is not None
+        return self.device.virtual and PASSING.match(self.device.name) is not None
 
 
 def collect(host: Host) -> Section:
@@ -77,7 +82,27 @@ def _read(host: Host, name: str, path: str) -> Interface:
     kind = uevent(device.attributes.get("uevent")).get("DEVTYPE")
     more = _BOND if kind == "bond" else _BRIDGE if kind == "bridge" else ()
     device.attributes.update(read_attributes(host, path, more if device.virtual else _PLUGGED))
-    return Interface(device, link_target(host, path + "/master"))
+    interface = Interface(device, link_target(host, path + "/master"))
+    if interface.plugged and device.attributes:
+        _ask_driver(host, device)
+    return interface
+
+
+def _ask_driver(host: Host, device: Device) -> None:
+    """Add what the driver alone tells: the firmware's version, and an address that another one is in use for."""
+    version = _driver(host, device.name, _INFORMATION)[68:100].split(b"\0", 1)[0]
+    device.attributes[_FIRMWARE] = version.decode("utf-8", "backslashreplace").strip()
+    if device.attributes.get("type") == "1" and permanent_address(device) is None:
+        octets = _driver(host, device.name, _PERMANENT_ADDRESS)[8:14]
+        if len(octets) == 6 and octets.strip(b"\0"):
+            device.attributes[_TOLD] = ":".join("%02x" % octet for octet in octets)
+
+
+def _driver(host: Host, name: str, request: bytes) -> bytes:
+    try:
+        return host.ethtool(name, request.hex())
+    except OSError:  # it does not tell
+        return b""
 
 
 def _list(host: Host, path: str) -> str:
@@ -139,6 +164,8 @@ def permanent_address(device: Device) -> Optional[str]:
     found = device.attributes
     if "bonding_slave/perm_hwaddr" in found:  # the bond has given all its members one address
         return found["bonding_slave/perm_hwaddr"]
+    if _TOLD in found:
+        return found[_TOLD]
     address = found.get("address", "")
     if found.get("addr_assign_type") != _PERMANENT or not address.strip("0:"):
         return None
@@ -159,6 +186,7 @@ def _row(interface: Interface) -> Row:
         row["driver"] = uevent(found.get("device/uevent")).get("DRIVER")
         row["place"] = place(interface.device.path)
         row["mac"] = permanent_address(interface.device)
+        row["firmware"] = _NO_FIRMWARE.get(found.get(_FIRMWARE, ""), found.get(_FIRMWARE))
     for attribute in _BOND + _BRIDGE:
         if attribute in found:
             row[attribute.rpartition("/")[2]] = found[attribute].partition(" ")[0]
@@ -243,6 +271,7 @@ COLLECTOR = Collector(
         "kind": "ethernet, wlan, infiniband, loopback, bridge, bond, vlan, vxlan …",
         "driver": "driver of the hardware",
         "place": "where it is plugged in: pci-0000:3b:00.0",
+        "firmware": "version of its firmware, where the driver tells",
         "mac": "permanent address, or null where another one hides it",
         "mtu": "largest packet, in bytes",
         "enabled": "whether it is switched on (not: whether there is a link)",

@@ -16,7 +16,7 @@ from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
 from ..configuration import Reader
 from ..incomplete import missing, together
-from ..system.files import MOUNTINFO, foreign, parse_mounts
+from ..system.files import foreign, read_mounts
 from .der import parse
 
 PLACES = (
@@ -81,7 +81,7 @@ def _paths(reader: Reader) -> Iterator[str]:
     """Yield the files that may hold certificates, in order."""
     left = ENTRIES
     host = reader.host
-    mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
+    mounts = read_mounts(host)
     near = [place for place in PLACES + _watched(host) if foreign(place, mounts) is None]  # a dead server would hang
     pending = [(place, DEPTH) for place in reversed(near) if host.exists(place)]
     seen = set()

@@ -133,7 +133,7 @@ def parse_container(identity: str, container: Bucket, bad: List[str]) -> Tuple[R
     values, below = _values(container)
     labels = {name: _text(value) for name, value in below.get("labels", {}).items()}
     try:
-        spec: Tree = load(_of_any(values.get("spec", b"")))
+        spec: Tree = load(_of_any(values["spec"])) if "spec" in values else {}
     except ValueError as error:
         spec = {}
         bad.append("specification of %s (%s)" % (identity, plain(str(error)[:80])))
@@ -205,7 +205,7 @@ COLLECTOR = Collector(
     fields=dict(
         {
             name: containers.CONTAINER_FIELDS[name]
-            for name in ("id", "image", "command", "restart", "mounts", "user", "privileged", "variables", "labels")
+            for name in ("id", "image", "command", "restart", "mounts", "user", "privileged", "environment", "labels")
             + ("capabilities", "devices", "host_namespaces", "runtime")
         },
         created="when it was made; of an image, when its name was first kept here",

@@ -14,13 +14,13 @@ SHARED = ("network", "pid", "ipc", "uts")
 
 
 def parse_spec(spec: Tree) -> Row:
-    """Return command, user, variables, mounts, capabilities, devices, host_namespaces and privileged."""
+    """Return command, user, environment, mounts, capabilities, devices, host_namespaces and privileged."""
     capabilities = texts(spec, "process", "capabilities", "bounding")
     everything = "CAP_SYS_ADMIN" in capabilities and not texts(spec, "linux", "maskedPaths")
     return {
         "command": containers.shown_command(texts(spec, "process", "args")),
         "user": _user(spec),
-        "variables": containers.shown_variables(texts(spec, "process", "env")),
+        "environment": containers.shown_variables(texts(spec, "process", "env")),
         "mounts": sorted(set(_mounts(spec))),
         "privileged": everything,
         "capabilities": [] if everything else sorted(containers.bare(name) for name in capabilities),

@@ -1,17 +1,22 @@
-"""Python distributions of the system's interpreters, from the metadata directories beside the installed modules.
+"""Python distributions of every interpreter and virtual environment, from the metadata directories beside the modules.
 
 Sources of the format: the PyPA specifications "Recording installed projects" (name-version.dist-info), "Recording the
 direct URL origin" (direct_url.json) and "Names and normalization"; setuptools' documentation of egg-info, egg and
 egg-link.  A directory's name says both name and version, so that hardly a file is opened.
+
+Beside the system's interpreters these are: what applications.py finds below /opt, /srv and the like (virtual
+environments, other interpreters, conda), and the tools that root has installed by pipx and uv.
 """
 
 import json
 import re
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
+from itertools import chain
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
-from ..incomplete import missing
+from ..incomplete import missing, together
+from . import applications
 
 PREFIXES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64")
 INTERPRETER = re.compile(r"python[0-9][0-9.]*\Z")  # Debian's packages lie below python3, whatever the minor version
@@ -33,27 +38,40 @@ class Distribution(NamedTuple):
 
 def collect(host: Host) -> Section:
     """Absent where no interpreter has a directory for distributions."""
-    found = list(_directories(host))
-    if not found:
+    private = applications.find(host)
+    unread = list(private.unread)
+    found = list(_directories(host, private, unread))
+    if not found and not unread:
         return absent()
     rows: Rows = {}
     problems: List[str] = []
-    for directory in found:
-        for name, distributions in by_name(host.listdir(directory)).items():
-            rows["%s:%s" % (directory, name)] = _row(host, directory, distributions, problems)
-    return Section(OK, rows, {}, missing("not understood", problems))
+    for directory, entries in found:
+        for name, distributions in by_name(entries).items():
+            rows["%s:%s" % (printable(directory), name)] = _row(host, directory, distributions, problems)
+    return Section(OK, rows, {}, together(missing("partial: not read", unread), missing("not understood", problems)))
 
 
-def _directories(host: Host) -> Iterator[str]:
-    """Yield the directories that distributions lie in, each once, though /usr/lib64 may be a link to /usr/lib."""
+def _directories(host: Host, private: applications.Applications, unread: List[str]) -> Iterator[Tuple[str, List[str]]]:
+    """Yield the directories that distributions lie in and the names there.
+
+    Each comes once, though /usr/lib64 may be a link to /usr/lib.
+    """
     seen = set()
-    for prefix in PREFIXES:
-        for interpreter in filter(INTERPRETER.match, _names(host, prefix)):
-            for name in DIRECTORIES:
-                path = "%s/%s/%s" % (prefix, interpreter, name)
+    for interpreter in chain(_interpreters(host), private.like(applications.PYTHON)):
+        for path in ("%s/%s" % (interpreter, name) for name in DIRECTORIES):
+            try:
                 if host.exists(path) and host.resolve(path) not in seen:
                     seen.add(host.resolve(path))
-                    yield path
+                    yield path, host.listdir(path)
+            except OSError as error:
+                unread.append(printable("%s (%s)" % (path, error.strerror)))
+
+
+def _interpreters(host: Host) -> Iterator[str]:
+    """Yield the directories of the libraries of the system's interpreters."""
+    for prefix in PREFIXES:
+        for interpreter in filter(INTERPRETER.match, _names(host, prefix)):
+            yield "%s/%s" % (prefix, interpreter)
 
 
 def _names(host: Host, path: str) -> List[str]:
@@ -86,17 +104,18 @@ def parse(entry: str) -> Optional[Distribution]:
 
 
 def _row(host: Host, directory: str, distributions: List[Distribution], problems: List[str]) -> Row:
-    versions = []
+    versions: List[str] = []
     row: Row = {}
     for distribution in distributions:
         path = "%s/%s" % (directory, distribution.entry)
-        version = distribution.version or _version(host, path, distribution.kind)
+        version = distribution.version
+        try:
+            version = version or _version(host, path, distribution.kind)
+            row.update(_origin(host, path, distribution.kind))
+        except (ValueError, OSError) as error:
+            problems.append(printable("%s (%s)" % (path, getattr(error, "strerror", None) or error)))
         if version not in versions:
             versions.append(version)
-        try:
-            row.update(_origin(host, path, distribution.kind))
-        except (ValueError, NotADirectoryError) as error:
-            problems.append(printable("%s (%s)" % (path, error)))
     row["version"] = versions[0]
     if versions[1:]:
         row["other_versions"] = versions[1:]
@@ -117,7 +136,7 @@ def _version(host: Host, path: str, kind: str) -> str:
 def _origin(host: Host, path: str, kind: str) -> Row:
     if kind == ".egg-link":
         return {"editable": True, "direct_url": "file://%s" % host.read(path, SMALL).partition("\n")[0].strip()}
-    if kind == ".dist-info" and DIRECT_URL in host.listdir(path):
+    if kind == ".dist-info" and host.exists("%s/%s" % (path, DIRECT_URL)):
         return origin(host.read("%s/%s" % (path, DIRECT_URL), SMALL))
     return {}
 

@@ -236,7 +236,7 @@ def parse_configuration(
         restart="%s:%d" % (policy, retries) if retries else policy or "no",
         ports=_ports(configuration),
         mounts=sorted(row["mounts"] + _volumes(configuration)),
-        network_mode=_network_mode(configuration, row, pods, others),
+        network=_network_mode(configuration, row, pods, others),
         networks=sorted(texts(configuration, "networks")),
         user=text(configuration, "user") or row["user"],
         privileged=value(configuration, "privileged") is True,

@@ -13,7 +13,7 @@ from ...model import OK, Collector, Row, Rows, Section, absent
 from ..configuration import Reader
 from ..incomplete import missing, together
 from .colon_separated import unused
-from .files import MOUNTINFO, foreign, parse_mounts
+from .files import foreign, read_mounts
 from .sshd import fingerprint, read
 from .sshd_config import EVERYBODY
 
@@ -35,15 +35,16 @@ class Account(NamedTuple):
 def collect(host: Host) -> Section:
     """Absent without accounts; partial where a file of keys cannot be read or has lines that are none."""
     reader = Reader(host)
-    passwd = reader.text(ACCOUNTS_FILE)
+    passwd = reader.bytes(ACCOUNTS_FILE)
     if passwd is None and not reader.problems:
         return absent("there is no %s" % ACCOUNTS_FILE)
-    mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
+    mounts = read_mounts(host)
     parsed = read(reader)
     patterns = parsed.blocks[EVERYBODY].get("authorizedkeysfile", []) if parsed else []
     rows: Rows = {}
     bad: List[str] = []
-    for path, name in files(accounts(passwd or ""), patterns[0].split() if patterns else DEFAULT_FILES).items():
+    people = accounts((passwd or b"").decode("utf-8", "surrogateescape"))  # a home is a path, whatever its bytes
+    for path, name in files(people, patterns[0].split() if patterns else DEFAULT_FILES).items():
         kind = foreign(path, mounts)
         if kind is not None:
             if not kind.startswith(("autofs", "proc", "sysfs", "dev")):

@@ -8,6 +8,7 @@ Two lists name what is left out, and why: below /etc, too, there are files that 
 REWRITTEN keeps its row, without size and digest; those are volatile.  A file of PASSING has no row at all.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -87,7 +88,7 @@ class _TooMany(Exception):
 def collect(host: Host) -> Section:
     """Absent where none of the watched paths exists; partial where a file could not be read."""
     roots = outermost(host.watched)
-    walk = _Walk(host, parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else ""))
+    walk = _Walk(host, read_mounts(host))
     try:
         for root in roots:
             walk.below(root)
@@ -109,6 +110,12 @@ def outermost(paths: Sequence[str]) -> List[str]:
 
 def _is_below(path: str, directory: str) -> bool:
     return (path + "/").startswith(directory.rstrip("/") + "/")
+
+
+def read_mounts(host: Host) -> Dict[str, str]:
+    """Return what parse_mounts() does, of the host; names that are no UTF-8 as listdir() has them."""
+    mountinfo = host.read_bytes(MOUNTINFO) if host.exists(MOUNTINFO) else b""
+    return parse_mounts(mountinfo.decode("utf-8", "surrogateescape"))
 
 
 def parse_mounts(mountinfo: str) -> Dict[str, str]:
@@ -174,7 +181,7 @@ class _Walk:
         key = printable(path)
         if IS_PASSING.match(key):
             return []
-        kind = foreign(path, self.mounts) if key in self.mounts else None
+        kind = foreign(path, self.mounts) if path in self.mounts else None
         if kind is not None:
             self.rows[key] = {"kind": "mount", "filesystem": kind}
             return []
@@ -184,10 +191,15 @@ class _Walk:
         if status.kind != "directory":
             return []
         try:
-            return ["%s/%s" % (path.rstrip("/"), name) for name in self.host.listdir(path)]
+            names = self.host.listdir(path)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise _TooMany() from error
             self._problem(path, error)
             return []
+        if self.entries + len(names) > ENTRIES:
+            raise _TooMany()
+        return ["%s/%s" % (path.rstrip("/"), name) for name in names]
 
     def _row(self, path: str, key: str, status: FileStatus) -> Row:
         read = self._read(path, status) if status.kind == "file" else _Read(status, None)

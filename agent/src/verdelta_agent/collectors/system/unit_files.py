@@ -1,6 +1,7 @@
 """What the name, the [Install] section and the links of a systemd unit say: pure.
 
-Sources: systemd.unit(5), systemd.syntax(7), systemctl(1) "is-enabled"; systemd's src/shared/install.c for the rule.
+Sources: systemd.unit(5), systemd.timer(5), systemd.syntax(7), systemctl(1) "is-enabled"; systemd's
+src/shared/install.c for the rule, and config_parse_timer() of its src/core/load-fragment.c.
 """
 
 import re
@@ -21,6 +22,8 @@ UNIT = re.compile(
     r"\.(?P<type>service|socket|target|timer|mount|automount|swap|path|slice|scope|device)\Z"
 )
 RULES = ("WantedBy", "RequiredBy", "UpheldBy", "Alias")
+TIMES = ("OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec", "OnCalendar")
+SWITCHES = ("OnClockChange", "OnTimezoneChange")
 
 
 class Link(NamedTuple):
@@ -63,7 +66,7 @@ def parse_install(unit: str, drop_ins: Iterable[str] = ()) -> Install:
     """Return what the [Install] sections of a unit and its drop-ins say together; an empty value takes back."""
     values: Dict[str, List[str]] = {}
     for text in [unit] + list(drop_ins):
-        for key, value in _install_lines(text):
+        for key, value in _lines(text, "[Install]"):
             words = value.split()
             values[key] = values.get(key, []) + words if words else []
     return Install(
@@ -74,15 +77,45 @@ def parse_install(unit: str, drop_ins: Iterable[str] = ()) -> Install:
     )
 
 
-def _install_lines(text: str) -> Iterator[Tuple[str, str]]:
-    if "[Install]" not in text:
+def parse_schedule(timer: str, drop_ins: Iterable[str] = ()) -> List[str]:
+    """Return when a timer goes off, by its file and drop-ins together: "OnCalendar=daily" and the like, in order.
+
+    An empty time takes back all times before it, those of other settings too.
+    """
+    times: List[str] = []
+    switches: Dict[str, str] = {}
+    for text in [timer] + list(drop_ins):
+        for key, value in _lines(text, "[Timer]"):
+            value = " ".join(value.split())
+            if key in TIMES and value:
+                times.append("%s=%s" % (key, value))
+            elif key in TIMES:
+                times.clear()
+            elif key in SWITCHES:
+                switches[key] = "%s=%s" % (key, value)
+    return times + [switches[key] for key in sorted(switches)]
+
+
+def generic_of(name: str) -> List[str]:
+    """Return the names whose drop-ins count for a unit as well, the most general first: type, prefixes, template."""
+    parts = UNIT.match(name)
+    if parts is None:
+        return []
+    words, suffix = parts.group("prefix").split("-"), "%s.%s" % ("@" if parts.group("at") else "", parts.group("type"))
+    prefixes = ["-".join(words[:count]) + "-" + suffix for count in range(1, len(words)) if words[count - 1]]
+    return [parts.group("type")] + prefixes + ([template_of(name)] if parts.group("instance") else [])
+
+
+def _lines(text: str, wanted: str) -> Iterator[Tuple[str, str]]:
+    """Yield name and value of each setting in the sections of one name."""
+    if wanted not in text:
         return
     section = ""
     for line in text.replace("\\\n", " ").split("\n"):
         line = line.strip()
         if line[:1] == "[":
             section = line
-        elif section == "[Install]" and line[:1] not in ("", "#", ";"):
+        elif section == wanted and line[:1] not in ("", "#", ";"):
             key, _, value = line.partition("=")
             yield key.rstrip(), value
 

@@ -14,7 +14,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Section, absent
 from ..incomplete import missing
-from .files import MOUNTINFO, foreign, parse_mounts, said
+from .files import foreign, read_mounts, said
 from .unit_files import (
     ALIAS,
     BAD,
@@ -22,9 +22,11 @@ from .unit_files import (
     MASKED,
     STATIC,
     Link,
+    generic_of,
     is_unit,
     names_of,
     parse_install,
+    parse_schedule,
     state_of,
     template_of,
 )
@@ -55,8 +57,9 @@ def collect(host: Host) -> Section:
         found.search(directory)
     reader = _Reader(host, found.units, found.links)
     drop_ins = {name: reader.drop_ins(files) for name, files in found.drop_ins.items()}
-    rows = {name: reader.row(name, path, drop_ins.pop(name, [])) for name, path in found.units.items()}
-    rows.update(("%s.d" % printable(name), {"drop_ins": _shown(files)}) for name, files in drop_ins.items() if files)
+    rows = {name: reader.row(name, path, drop_ins) for name, path in found.units.items()}
+    others = ((name, files) for name, files in drop_ins.items() if files and name not in found.units)
+    rows.update(("%s.d" % printable(name), {"drop_ins": _shown(files)}) for name, files in others)
     return Section(OK, rows, {}, missing("partial: not read", found.problems + reader.problems))
 
 
@@ -146,7 +149,7 @@ class _Reader:
         self.host = host
         self.units = units
         self.links = links
-        self.mounts = parse_mounts(host.read(MOUNTINFO) if host.exists(MOUNTINFO) else "")
+        self.mounts = read_mounts(host)
         self.foreign: Dict[str, Optional[str]] = {}  # directory -> its kind; asking costs a look at every mount
         self.problems: List[str] = []
 
@@ -155,8 +158,8 @@ class _Reader:
         read = (self._file(files[name]) for name in sorted(files))
         return [file for file in read if file.end not in ("", NULL)]
 
-    def row(self, name: str, path: str, drop_ins: Sequence[_File]) -> Row:
-        file = self._file(path)
+    def row(self, name: str, path: str, all_drop_ins: Mapping[str, Sequence[_File]]) -> Row:
+        file, drop_ins = self._file(path), all_drop_ins.get(name, ())
         row: Row = {"enabled": self._state(name, file, drop_ins), "path": path}
         if row["enabled"] == ALIAS:
             row["alias_of"] = printable(os.path.basename(file.end))
@@ -165,6 +168,8 @@ class _Reader:
             links = sorted({str(link) for link in self.links.get(name, [])})
             if links:
                 row["links"] = [printable(link) for link in links]
+            if name.endswith(".timer"):
+                row["schedule"] = _schedule(name, file, all_drop_ins)
         if drop_ins:
             row["drop_ins"] = _shown(drop_ins)
         return row
@@ -220,6 +225,18 @@ class _Reader:
         return _File(path, end, problem=problem)
 
 
+def _schedule(name: str, timer: _File, drop_ins: Mapping[str, Sequence[_File]]) -> Optional[List[str]]:
+    """Return when a timer goes off, or None where a file that has a say in it could not be read.
+
+    Of drop-ins with one file name, that of the unit itself counts, and not that of its type.
+    """
+    named: Dict[str, _File] = {}
+    for stem in generic_of(name) + [name]:
+        named.update((os.path.basename(file.path), file) for file in drop_ins.get(stem, ()))
+    files = [timer] + [named[file] for file in sorted(named)]
+    return None if any(file.problem for file in files) else parse_schedule(files[0].text, [f.text for f in files[1:]])
+
+
 def _shown(drop_ins: Sequence[_File]) -> List[str]:
     return ["%s %s" % (printable(file.path), file.digest or "unread") for file in drop_ins]
 
@@ -235,6 +252,7 @@ COLLECTOR = Collector(
         "path": "the unit file that counts",
         "digest": "SHA-256 of its content; null where it could not be read",
         "alias_of": "of an alias: the unit that it is another name of",
+        "schedule": "of a timer: when it goes off, drop-ins applied, in order; null where a file could not be read",
         "links": "links below /etc/systemd/system that enable it, instantiate it or give it another name",
         "drop_ins": "path and SHA-256 of every file of additional settings that counts, in order",
     },
