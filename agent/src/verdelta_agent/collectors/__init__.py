@@ -61,7 +61,8 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("software.docker", ("/var/lib/docker", "/etc/docker/daemon.json")),
     Entry("software.podman", ("/var/lib/containers/storage", "/etc/containers/storage.conf")),
     Entry(
-        "software.containerd", ("/var/lib/containerd", "/var/lib/rancher/k3s/agent/containerd", "/run/k3s/containerd")
+        "software.containerd",
+        ("/var/lib/containerd", "/etc/containerd/config.toml", "/var/lib/rancher", "/var/lib/docker/containerd"),
     ),
     Entry("software.repositories"),
     Entry("software.certificates"),

@@ -1,128 +1,179 @@
-"""Reading a bbolt database, the key-value store that containerd and others keep their state in: pure.
+"""Reads bbolt databases, as containerd and Podman keep them, from their bytes.
 
-Source of the format: go.etcd.io/bbolt, page.go, bucket.go, node.go and db.go: pages of a fixed size, two of them meta
-pages of which the one with the higher transaction counts; buckets are B+trees, small ones inline in their parent.
+Sources of the format: bbolt's page.go, bucket.go and db.go.  Pages of a fixed size make up a tree of buckets; of the
+two meta pages, the one with the higher transaction counts, if its checksum is right.
+
+Nothing is locked.  A page of a committed transaction is written again only by the second transaction after it: so what
+was read is whole if the transaction is still the last one afterwards, and is read again if not (`read`).
 """
 
+import errno
 import struct
-from typing import Dict, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, Iterator, NamedTuple, Optional, Set, Tuple, TypeVar, Union
 
-MAGIC = 0xED0CDAED
-VERSION = 2
-PAGE = struct.Struct("<QHHI")  # id, flags, count, overflow
-META = struct.Struct("<IIIIQQQQQQ")  # magic, version, page size, flags, root, sequence, freelist, pages, txid, checksum
-BRANCH_ELEMENT = struct.Struct("<IIQ")  # position, key size, page
-LEAF_ELEMENT = struct.Struct("<IIII")  # flags, position, key size, value size
-BUCKET = struct.Struct("<QQ")  # root page, sequence; a root of 0 means inline
-IS_BRANCH, IS_LEAF, IS_META = 1, 2, 4
+from ...host import Host
+
+MAGIC, VERSION = 0xED0CDAED, 2
+BRANCH, LEAF, META = 1, 2, 4
 IS_BUCKET = 1
-DEPTH = 64
-ITEMS = 500000  # of one database
-FNV_OFFSET, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
+PAGE_SIZES = tuple(1024 << shift for shift in range(7))  # the size stands in the first meta page, unless that is broken
+HEADER = 16  # of a page, of a bucket, and of an element
+DEPTH = 40
+TRIES = 4
+
+Result = TypeVar("Result")
 
 
-class Bucket(NamedTuple):
-    """A bucket: the bytes that its root page is in, and where."""
-
-    data: bytes
-    offset: int
+class Corrupt(ValueError):
+    """The database, or a part of it, is not what the format says."""
 
 
-Value = Union[bytes, Bucket]
+class Meta(NamedTuple):
+    """A meta page: where the tree begins."""
+
+    order: str  # of bytes, as struct has it
+    page_size: int
+    root: int
+    transaction: int
+
+
+def read(host: Host, path: str, work: Callable[["Bucket"], Result]) -> Result:
+    """Return what `work` makes of the database's root bucket.  It is called again where the database was written to.
+
+    Raises OSError, or Corrupt.
+    """
+    data = host.read_bytes(path)
+    for _ in range(TRIES):
+        try:
+            outcome: Union[Tuple[Result], Corrupt] = (work(Bucket(Database(data))),)
+        except Corrupt as error:
+            outcome = error
+        again = host.read_bytes(path)
+        if again == data or _transaction(again) == _transaction(data):
+            if isinstance(outcome, Corrupt):
+                raise outcome
+            return outcome[0]
+        data = again
+    raise OSError(errno.EBUSY, "written to while it was read, %d times" % TRIES, path)
+
+
+def _transaction(data: bytes) -> Optional[int]:
+    try:
+        return Database(data).meta.transaction
+    except Corrupt:
+        return None
 
 
 class Database:
-    """A database that was read as a whole.  Raises ValueError where it is none, or damaged where it is looked at."""
+    """The bytes of a database, of which each page is handed out once: a tree has no page twice."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        meta = max(filter(None, (_meta(data, offset) for offset in _meta_offsets(data))), default=None)
-        if meta is None:
-            raise ValueError("no bolt database: neither meta page is whole")
-        self._page_size, self._root, self.transaction = meta[1], meta[2], meta[0]
-        self._left = ITEMS
+        self.data = data
+        self.meta = _meta(data)
+        self.seen: Set[int] = set()
 
-    def root(self) -> Dict[bytes, Value]:
-        """Return what is at the top."""
-        return dict(self._items(Bucket(self._data, self._page_offset(self._root))))
-
-    def bucket(self, bucket: Bucket) -> Dict[bytes, Value]:
-        """Return what is in a bucket."""
-        return dict(self._items(bucket))
-
-    def path(self, *names: bytes) -> Dict[bytes, Value]:
-        """Return what is in the bucket at a path of names; nothing where there is none."""
-        found = self.root()
-        for name in names:
-            value = found.get(name)
-            if not isinstance(value, Bucket):
-                return {}
-            found = self.bucket(value)
-        return found
-
-    def _page_offset(self, number: int) -> int:
-        offset = number * self._page_size
-        if not number >= 2 or offset + PAGE.size > len(self._data):
-            raise ValueError("page %d is not there" % number)
-        return offset
-
-    def _items(self, bucket: Bucket, depth: int = 0) -> Iterator[Tuple[bytes, Value]]:
-        data, offset = bucket
-        if depth > DEPTH:
-            raise ValueError("pages refer to each other")
-        _, flags, count, _ = PAGE.unpack_from(_slice(data, offset, PAGE.size))
-        if flags & IS_BRANCH:
-            for number in range(count):
-                at = offset + PAGE.size + number * BRANCH_ELEMENT.size
-                _, _, page = BRANCH_ELEMENT.unpack(_slice(data, at, BRANCH_ELEMENT.size))
-                yield from self._items(Bucket(self._data, self._page_offset(page)), depth + 1)
-        elif flags & IS_LEAF:
-            for number in range(count):
-                yield self._leaf(data, offset + PAGE.size + number * LEAF_ELEMENT.size)
-        else:
-            raise ValueError("a page that is neither branch nor leaf")
-
-    def _leaf(self, data: bytes, at: int) -> Tuple[bytes, Value]:
-        self._left -= 1
-        if self._left < 0:
-            raise ValueError("more than %d items" % ITEMS)
-        flags, position, key_size, value_size = LEAF_ELEMENT.unpack(_slice(data, at, LEAF_ELEMENT.size))
-        key = _slice(data, at + position, key_size)
-        value = _slice(data, at + position + key_size, value_size)
-        if not flags & IS_BUCKET:
-            return key, value
-        root, _ = BUCKET.unpack(_slice(value, 0, BUCKET.size))
-        return key, Bucket(value, BUCKET.size) if root == 0 else Bucket(self._data, self._page_offset(root))
+    def page(self, number: int) -> bytes:
+        """Return a page with those that it runs over into."""
+        size = self.meta.page_size
+        start = number * size
+        if number in self.seen or number < 2 or start + size > len(self.data):
+            raise Corrupt("page %d is not there, or there twice" % number)
+        self.seen.add(number)
+        stated, _, _, overflow = struct.unpack_from(self.meta.order + "QHHI", self.data, start)
+        end = start + (overflow + 1) * size
+        if stated != number or end > len(self.data):
+            raise Corrupt("page %d is another one, or cut short" % number)
+        return self.data[start:end]
 
 
-def _slice(data: bytes, at: int, size: int) -> bytes:
-    found = data[at : at + size]
-    if len(found) != size:
-        raise ValueError("cut short")
-    return found
+def _meta(data: bytes) -> Meta:
+    found = []
+    for offset in (0,) + PAGE_SIZES:
+        meta = _meta_at(data, offset)
+        if meta is not None and offset in (0, meta.page_size):  # what looks like one elsewhere is somebody's value
+            found.append(meta)
+    if not found:
+        raise Corrupt("no meta page")
+    return max(found, key=lambda meta: meta.transaction)
 
 
-def _meta_offsets(data: bytes) -> Tuple[int, ...]:
-    """Return where the second meta page may be: the page size stands in the first, which may be the damaged one."""
-    return (0, *(1 << bits for bits in range(9, 17)))
-
-
-def _meta(data: bytes, offset: int) -> Optional[Tuple[int, int, int]]:
-    """Return transaction, page size and root page of a meta page, or None where it is not whole."""
-    at = offset + PAGE.size
-    if len(data) < at + META.size:
+def _meta_at(data: bytes, offset: int) -> Optional[Meta]:
+    body = data[offset + HEADER : offset + HEADER + 64]
+    if len(body) < 64:
         return None
-    magic, version, page_size, _, root, _, _, _, transaction, checksum = META.unpack_from(data, at)
-    if magic != MAGIC or version != VERSION or not 512 <= page_size <= 1 << 16:
-        return None
-    if checksum and checksum != _checksum(data[at : at + META.size - 8]):
-        return None
-    return transaction, page_size, root
+    order = "<" if body[:4] == struct.pack("<I", MAGIC) else ">"
+    fields = struct.unpack(order + "IIIIQQQQQQ", body)
+    magic, version, page_size, _, root, _, _, _, transaction, checksum = fields
+    whole = magic == MAGIC and version == VERSION and checksum == _fnv(body[:56])
+    return Meta(order, page_size, root, transaction) if whole and page_size in PAGE_SIZES else None
 
 
-def _checksum(data: bytes) -> int:
+def _fnv(data: bytes) -> int:
     """Return the 64-bit FNV-1a hash."""
-    found = FNV_OFFSET
+    value = 0xCBF29CE484222325
     for byte in data:
-        found = (found ^ byte) * FNV_PRIME & 0xFFFFFFFFFFFFFFFF
-    return found
+        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+class Item(NamedTuple):
+    """A key with its value, or with the bucket below it."""
+
+    key: bytes
+    value: bytes
+    bucket: Optional["Bucket"]
+
+
+class Bucket:
+    """A bucket, which can be gone through once, and holds values and other buckets."""
+
+    def __init__(self, database: Database, value: Optional[bytes] = None, depth: int = 0) -> None:
+        self.database = database
+        self.depth = depth
+        self.root, self.inline = database.meta.root, b""
+        if depth > DEPTH:
+            raise Corrupt("buckets too deep in each other")
+        if value is not None:
+            if len(value) < HEADER:
+                raise Corrupt("a bucket that is cut short")
+            (self.root,) = struct.unpack_from(database.meta.order + "Q", value)
+            self.inline = value[HEADER:]  # a small bucket is a page right behind its header
+
+    def items(self) -> Iterator[Item]:
+        """Yield what is in the bucket, by key.  Raises Corrupt."""
+        page = self.database.page(self.root) if self.root else self.inline
+        return self._items(page, 0)
+
+    def buckets(self) -> Iterator[Tuple[bytes, "Bucket"]]:
+        """Yield the buckets in it, each with its key."""
+        for item in self.items():
+            if item.bucket is not None:
+                yield item.key, item.bucket
+
+    def _items(self, page: bytes, depth: int) -> Iterator[Item]:
+        if len(page) < HEADER or depth > DEPTH:
+            raise Corrupt("a page that is cut short, or a tree too deep")
+        order = self.database.meta.order
+        _, flags, count, _ = struct.unpack_from(order + "QHHI", page)
+        if HEADER * (count + 1) > len(page) or flags & (BRANCH | LEAF) not in (BRANCH, LEAF):
+            raise Corrupt("a page that is no part of a tree")
+        left = len(page)  # all elements of a page together are not larger than the page
+        for start in range(HEADER, HEADER * (count + 1), HEADER):
+            if flags & BRANCH:
+                (child,) = struct.unpack_from(order + "Q", page, start + 8)
+                yield from self._items(self.database.page(child), depth + 1)
+                continue
+            kind, position, key_size, value_size = struct.unpack_from(order + "IIII", page, start)
+            begin, middle = start + position, start + position + key_size
+            left -= key_size + value_size
+            if left < 0 or middle + value_size > len(page):
+                raise Corrupt("an element beyond its page")
+            yield self._item(kind, page[begin:middle], page[middle : middle + value_size])
+
+    def _item(self, kind: int, key: bytes, value: bytes) -> Item:
+        bucket = Bucket(self.database, value, self.depth + 1) if kind & IS_BUCKET else None
+        return Item(key, b"" if bucket else value, bucket)
+
+    def values(self) -> Dict[bytes, bytes]:
+        """Return the values in it by their keys, without the buckets."""
+        return {item.key: item.value for item in self.items() if item.bucket is None}

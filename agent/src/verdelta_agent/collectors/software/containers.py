@@ -1,70 +1,165 @@
-"""What Docker, Podman and containerd have in common: how an image and a container are shown.
+"""What is shown of a container, whichever engine keeps it: nothing that is a secret, and nothing that moves.
 
-An environment's and a label's values may hold secrets, so names alone are shown; of labels, a few that say what a
-container belongs to.
+Environment variables and labels are where passwords are handed over: their names are shown, and of few labels the
+value.  Of a command, what follows an option or a name that sounds like a secret is hidden; a password that is given
+without any such word cannot be told from another argument.
 """
 
+import re
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
-from ...host import printable
+from ...host import Host
 from ...model import Row
+from ..system.files import MOUNTINFO, foreign, parse_mounts
+from .json_tree import Tree, plain, text
 
-LABELS = (
+HIDDEN = "(hidden)"
+SHOWN_LABELS = (
     "com.docker.compose.project",
     "com.docker.compose.service",
-    "io.kubernetes.pod.name",
-    "io.kubernetes.pod.namespace",
-    "org.opencontainers.image.revision",
-    "org.opencontainers.image.source",
+    "io.podman.compose.project",
     "org.opencontainers.image.version",
+    "PODMAN_SYSTEMD_UNIT",
 )
+POD = "io.kubernetes.pod.name"  # Kubernetes' own label: such a container comes and goes by itself
+TASK = "com.docker.swarm.task.id"  # and so does a task of Swarm
+
+WORD = r"pass|pwd|secret|token|cred|auth|private|key(?![a-z])"
+OPTION = re.compile(r"--?[\w.-]*(?:%s)[\w.-]*\Z" % WORD, re.IGNORECASE)
+ASSIGNED = re.compile(
+    r"""([\w.-]*(?:%s)[\w.-]*["']?\s*[=:]\s*|-[\w.-]*(?:%s)[\w.-]*\s+)("[^"]*"|'[^']*'|\S+)""" % (WORD, WORD),
+    re.IGNORECASE,
+)
+HEADER = re.compile(r"((?:authorization|bearer|basic)\b:?\s+).+", re.IGNORECASE | re.DOTALL)
+LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
+DATABASE = re.compile(r"(?:mysql|mariadb)[\w-]*\Z")  # its option -p has the password right behind it
+ARGUMENTS = 64  # of a command; of more, the rest is counted
+ARGUMENT = 512  # characters
+
+
+def shown_command(words: Iterable[str]) -> str:
+    """Return a command as one line, without the secrets that can be recognised."""
+    listed = list(words)
+    program = listed[0].rpartition("/")[2] if listed else ""
+    shown: List[str] = []
+    hide = False
+    for word in listed[:ARGUMENTS]:
+        shown.append(HIDDEN if hide and not word.startswith("-") else _argument(word, program))
+        hide = OPTION.match(word) is not None
+    if len(listed) > ARGUMENTS:
+        shown.append("… and %d more" % (len(listed) - ARGUMENTS))
+    return plain(" ".join(shown))
+
+
+def _argument(word: str, program: str) -> str:
+    if word[:2] == "-p" and len(word) > 2 and DATABASE.match(program):
+        return "-p" + HIDDEN
+    word = LOGIN.sub("", word[:ARGUMENT])
+    return HEADER.sub(r"\1" + HIDDEN, ASSIGNED.sub(r"\1" + HIDDEN, word))
+
+
+def shown_variables(environment: Iterable[str]) -> List[str]:
+    """Return the names of NAME=value, sorted."""
+    return sorted({plain(variable.partition("=")[0]) for variable in environment})
+
+
+def shown_labels(labels: Mapping[str, Any]) -> List[str]:
+    """Return the names of labels, sorted; of those that are known to hold no secret, name=value."""
+    return sorted(
+        plain("%s=%s" % (name, value) if name in SHOWN_LABELS and isinstance(value, str) else name)
+        for name, value in labels.items()
+    )
+
+
+def shown_mount(source: str, destination: str, read_only: bool) -> str:
+    """Return a mount as the engines' option --volume has it.  A volume without a name has an id as its name."""
+    if re.match(r"[0-9a-f]{64}\Z", source):
+        source = "(anonymous)"
+    return "%s:%s%s" % (source, destination, ":ro" if read_only else "")
+
+
+def shown_port(address: str, port: str, inner: str) -> str:
+    """Return a published port as `docker ps` shows it; * for one that is chosen at each start."""
+    address = "[%s]" % address if ":" in address else address
+    return "%s%s->%s" % (address + ":" if address else "", port or "*", inner)
+
+
+def bare(capability: str) -> str:
+    """Return a capability's name as people type it: engines store it with CAP_ in front of it or without."""
+    return capability[4:] if capability.startswith("CAP_") else capability
+
+
+def made_for(configuration: Tree) -> Row:
+    """Return architecture and os, as an image's configuration states them."""
+    system, variant = text(configuration, "os"), text(configuration, "variant")
+    architecture = text(configuration, "architecture") + ("/" + variant if variant else "")
+    return {"architecture": architecture, "os": "" if system == "linux" else system}
+
+
+def stated(row: Row) -> Row:
+    """Return a row without the fields that say nothing: an empty list, text, or false."""
+    return {name: value for name, value in row.items() if value not in (None, "", [], False)}
+
+
+def names(host: Host, directory: str) -> List[str]:
+    """Return the names in a directory, or none where there is none.  Raises OSError where it cannot be read."""
+    try:
+        return host.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def elsewhere(host: Host, path: str) -> Optional[str]:
+    """Return the kind of file system that a store is on if it is another machine's, which may never answer."""
+    mounts = parse_mounts(host.read(MOUNTINFO)) if host.exists(MOUNTINFO) else {}
+    return foreign(path, mounts)
+
 
 IMAGE_FIELDS: Dict[str, str] = {
-    "id": "digest of the image's configuration, or of what its name leads to: another one after each build",
-    "created": "when it was built",
-    "architecture": "architecture",
-    "digest": "digest of the manifest that was pulled, where the store keeps it",
+    "created": "when it was made, by whoever made it",
+    "architecture": "for which processors, with the variant",
+    "os": "for which system, where that is not linux",
+    "size": "bytes of what it is made of, as far as the engine knows",
 }
 CONTAINER_FIELDS: Dict[str, str] = {
-    "image": "name of the image that it was made of",
-    "image_id": "digest of that image",
+    "id": "of an image or a container; a container that was made anew has another one",
     "created": "when it was made",
-    "command": "what is run in it",
-    "restart": "whether it is started again: no, always, on-failure, unless-stopped",
-    "network": "how it reaches the network",
-    "ports": "published ports: address:port->port/protocol, sorted",
-    "mounts": "source:destination:mode, sorted",
-    "user": "as whom it runs; empty for the image's own",
-    "privileged": "whether it may do nearly all that root may",
-    "capabilities": "capabilities that it has beside the usual ones, sorted",
-    "environment": "names of its variables, sorted; their values may be secrets",
-    "labels": "names of its labels, sorted, with the values of those that say what it belongs to",
-    "runtime": "what runs it",
+    "image": "name of the image that it was made from",
+    "image_id": "id of the image that it was made from: the name may lead to another one by now",
+    "command": "what runs in it; what sounds like a secret is hidden",
+    "restart": "policy: no, always, unless-stopped, on-failure:3",
+    "ports": "published ports, address:port->port in the container; * for one that is chosen at each start",
+    "mounts": "source:destination, with :ro where it cannot be written to; sorted",
+    "network": "bridge, host, none, or whose network it shares",
+    "networks": "names of the networks that it is in, sorted",
+    "user": "as whom it runs, where that is not root or the image's own",
+    "privileged": "true where it may do anything to the host",
+    "environment": "names of its environment variables, sorted, never a value",
+    "labels": "names of its labels, sorted; with the value where that is known to be no secret",
+    "capabilities": "of Docker: added (+) and dropped (-); of others: all that it may ever have; sorted",
+    "devices": "devices of the host that it is given, sorted",
+    "host_namespaces": "what of the host it sees: network, pid, ipc, uts, user",
+    "security": "options of SELinux, AppArmor and seccomp, sorted",
+    "runtime": "by which it is run",
+    "pod": "name of the pod that it belongs to",
+}
+_MOVES = "changes whenever it is started or ends"
+_PASSES = "such a container comes and goes by itself: of Kubernetes, of Swarm, or removed when it ends"
+MOVING: Dict[str, str] = {
+    "state": _MOVES,
+    "pid": _MOVES,
+    "exit_code": _MOVES,
+    "started": _MOVES,
+    "finished": _MOVES,
+    "restarts": "counts by itself",
+    "addresses": "given at each start",
+    "image": _PASSES,
+    "image_id": _PASSES,
+    "command": _PASSES,
+    "ephemeral": "why it is not compared",
 }
 
 
-def labels(found: Optional[Mapping[str, Any]]) -> List[str]:
-    """Return the labels as they are shown."""
-    named = (printable(str(name)) for name in found or {})
-    return sorted("%s=%s" % (name, printable(str((found or {})[name]))) if name in LABELS else name for name in named)
-
-
-def variables(environment: Optional[Iterable[Any]]) -> List[str]:
-    """Return the names of the variables in NAME=value texts."""
-    return sorted({printable(str(entry).partition("=")[0]) for entry in environment or ()})
-
-
-def words(value: Any) -> List[str]:
-    """Return a command, which may be one text, a list of words, or nothing."""
-    return [printable(str(word)) for word in ([value] if isinstance(value, str) else value or ())]
-
-
-def short_time(text: Any) -> Optional[str]:
-    """Return a time to the second, without its fraction."""
-    found = str(text or "")
-    return found[:19] + "Z" if len(found) >= 19 else None
-
-
-def empty_is_none(row: Row) -> Row:
-    """Return the row without the fields that say nothing."""
-    return {name: value for name, value in row.items() if value not in (None, "", [])}
+def passing(row: Row, why: str) -> Row:
+    """Return what is shown of a container that comes and goes by itself."""
+    return dict({name: row[name] for name in ("image", "image_id", "command") if name in row}, ephemeral=why)

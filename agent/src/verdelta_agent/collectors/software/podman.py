@@ -1,170 +1,322 @@
-"""Podman's images and containers of the whole system, from the store on disk; CRI-O keeps its own in the same form.
+"""Images and containers of Podman (and Buildah and CRI-O, which keep theirs in the same place), from their files.
 
-Sources of the format: containers/storage, images.go and containers.go (images.json, containers.json of each driver);
-Podman's libpod/boltdb_state.go and container_config.go for how a container is to be run, with the OCI runtime-spec in
-it.  From Podman 5 on that stands in db.sql, which is not read: the section says so.
+Sources of the format: containers-storage.conf(5); containers/storage's images.go and containers.go (DRIVER-images/
+images.json, DRIVER-containers/containers.json); Podman's libpod/container_config.go, kept by boltdb_state.go in
+bolt_state.db or, from Podman 5 on, by sqlite_state.go in db.sql.
 
-Containers that Kubernetes makes come and go by themselves, and are in the volatile rows.
+A container of a systemd unit is made anew whenever the unit starts: it is compared without its id and time.  The stores
+of users in their homes are not looked at.
 """
 
-import json
-from typing import Any, Dict, List, Mapping
+import re
+from binascii import b2a_base64
+from typing import Any, Dict, List, Optional, Tuple
 
 from ...host import Host, printable
-from ...model import OK, Collector, Row, Rows, Section, absent
+from ...model import OK, Collector, Row, Rows, Section, absent, failed
 from ..configuration import Reader
 from ..incomplete import missing, together
 from ..system.colon_separated import unused
-from .bolt import Bucket, Database
-from .containers import CONTAINER_FIELDS, IMAGE_FIELDS, empty_is_none, labels, short_time, variables, words
+from . import containers
+from .bolt import Bucket, read
+from .json_tree import Tree, load, load_list, mapping, number, objects, plain, text, texts, value
+from .oci import parse_spec
 
 ROOT = "/var/lib/containers/storage"
-CONFIGURATION = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
-SIZE = 32 << 20  # bytes of one list
-ENTRIES = 20000
+SETTINGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
+BOLT = "libpod/bolt_state.db"
+SQLITE = ("db.sql", "libpod/db.sql")
+LISTED = 32 << 20  # bytes of images.json
+UNIT = "PODMAN_SYSTEMD_UNIT"  # label
+STATES = ("unknown", "created", "created", "running", "stopped", "paused", "exited", "removing", "stopping")
+NEVER = "0001-01-01T00:00:00Z"
+
+Databases = Tuple[
+    Dict[str, Tree], Dict[str, Tree], Dict[str, str]
+]  # id -> configuration, id -> state, id -> pod's name
 
 
 def collect(host: Host) -> Section:
-    """Absent where there is no store; partial where a part of it cannot be read."""
+    """Absent where nothing is kept; failed where a list of what is kept cannot be read."""
     reader = Reader(host)
     root = _root(reader)
-    if not host.exists(root):
-        return absent("there is no %s" % root)
-    rows: Rows = {}
-    volatile: Rows = {}
+    kind = containers.elsewhere(host, root) if root != ROOT else None
+    if kind is not None:
+        return failed("%s is on %s: not looked at" % (printable(root), kind))
+    kept = containers.names(host, root)
     bad: List[str] = []
-    configurations = _configurations(reader, root + "/libpod", bad)
-    for name in reader.names(root):
+    rows: Rows = {}
+    for name in kept:
         if name.endswith("-images"):
-            _images(_list(reader, "%s/%s/images.json" % (root, name), bad), rows)
-        elif name.endswith("-containers"):
-            for found in _list(reader, "%s/%s/containers.json" % (root, name), bad):
-                _add(rows, volatile, found, configurations.get(str(found.get("id")), {}))
-    unread = "how containers are run: %s/db.sql is not read" % root if host.exists(root + "/db.sql") else None
-    return Section(OK, rows, volatile, together(reader.error(), missing("not understood", bad), unread))
+            for key, row in _images(reader, "%s/%s" % (root, name), bad).items():
+                rows[unused(key, rows)] = row
+    stored: List[Tree] = []
+    for name in kept:
+        if name.endswith("-containers"):
+            stored += _listed(host, "%s/%s/containers.json" % (root, name))
+            stored += _listed(host, "%s/%s/volatile-containers.json" % (root, name))
+    databases = _databases(host, root, bad)
+    if not rows and not stored and not databases[0] and not bad:
+        return absent("nothing is kept in %s" % printable(root))
+    volatile = _place(stored, databases, rows)
+    return Section(OK, rows, volatile, together(reader.error(), missing("not understood", sorted(set(bad)))))
 
 
 def _root(reader: Reader) -> str:
-    """Return the graphroot of storage.conf (TOML), or the usual place."""
-    for path in CONFIGURATION:
-        for line in (reader.text(path) or "").split("\n"):
-            name, equals, value = line.partition("=")
-            if equals and name.strip() == "graphroot":
-                return value.partition("#")[0].strip().strip("\"'").rstrip("/") or ROOT
+    for path in SETTINGS:
+        settings = reader.text(path)
+        if settings is not None:
+            stated = re.search(r"""^\s*graphroot\s*=\s*["'](/[^"']+)["']""", settings, re.MULTILINE)
+            return stated.group(1).rstrip("/") or ROOT if stated else ROOT
     return ROOT
 
 
-def _list(reader: Reader, path: str, bad: List[str]) -> List[Dict[str, Any]]:
-    content = reader.bytes(path, SIZE)
-    if content is None:
-        return []
-    try:
-        found = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        bad.append(printable(path))
-        return []
-    if len(found) > ENTRIES:
-        raise ValueError("more than %d entries in %s" % (ENTRIES, path))
-    return found
+def _listed(host: Host, path: str) -> List[Tree]:
+    return load_list(host.read_bytes(path, LISTED)) if host.exists(path) else []
 
 
-def _configurations(reader: Reader, folder: str, bad: List[str]) -> Dict[str, Dict[str, Any]]:
-    """Return container's id -> how it is to be run, as libpod keeps it; {} where there is no such database."""
-    path = folder + "/bolt_state.db"
-    content = reader.bytes(path, SIZE)
-    if not content:
+# -- images
+
+
+def _images(reader: Reader, store: str, bad: List[str]) -> Rows:
+    rows: Rows = {}
+    for image in _listed(reader.host, store + "/images.json"):
+        identity = text(image, "id")
+        row = dict(_made_for(reader, store, identity, bad), **parse_image(image))
+        names = texts(image, "names")
+        tags = [name for name in names if "@" not in name]
+        row["digests"] = sorted(name for name in names if "@" in name)
+        for name in tags or [identity]:
+            rows["image " + name] = containers.stated(row)
+    return rows
+
+
+def parse_image(image: Tree) -> Row:
+    """Return id, digest and created of an image."""
+    return {"id": text(image, "id"), "digest": text(image, "digest"), "created": text(image, "created")}
+
+
+def _made_for(reader: Reader, store: str, identity: str, bad: List[str]) -> Row:
+    """Return what an image's configuration says of architecture and system; lists of images have none."""
+    if not re.match(r"[0-9a-f]{64}\Z", identity):
         return {}
-    configurations: Dict[str, Dict[str, Any]] = {}
+    name = "=" + b2a_base64(b"sha256:" + identity.encode("ascii")).decode("ascii").strip()
+    content = reader.bytes("%s/%s/%s" % (store, identity, name))
     try:
-        database = Database(content)
-        for identity, bucket in database.path(b"ctr").items():
-            found = database.bucket(bucket).get(b"config") if isinstance(bucket, Bucket) else None
-            if isinstance(found, bytes):
-                configurations[identity.decode("ascii", "replace")] = json.loads(found.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        bad.append("%s (%s)" % (path, error))
-    return {name: one for name, one in configurations.items() if isinstance(one, dict)}
-
-
-def _images(found: List[Dict[str, Any]], rows: Rows) -> None:
-    for one in found:
-        identity = str(one.get("id") or "")
-        names = words(one.get("names")) or ["sha256:" + identity[:12]]
-        row: Row = {"id": "sha256:" + identity, "created": short_time(one.get("created"))}
-        row["digest"] = one.get("digest") if isinstance(one.get("digest"), str) else None
-        for name in names:
-            rows[unused("image " + name, rows)] = empty_is_none(row)
-
-
-def _add(rows: Rows, volatile: Rows, found: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
-    names = words(found.get("names")) or [printable(str(found.get("id") or ""))[:12]]
-    told = _metadata(found)
-    row = container(found, told, configuration)
-    if names[0].startswith(("k8s_", "k8s:")) or "pod-name" in told:
-        volatile["container " + names[0]] = {"image": row.get("image")}
-    else:
-        rows[unused("container " + names[0], rows)] = row
-
-
-def _metadata(found: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return what Podman or CRI-O noted of a container, which is JSON within JSON."""
-    try:
-        told = json.loads(found.get("metadata") or "{}")
-    except (ValueError, TypeError, RecursionError):
+        tree = {} if content is None else load(content)
+    except ValueError as error:
+        bad.append("image %s (%s)" % (identity, plain(str(error)[:80])))
         return {}
-    return told if isinstance(told, dict) else {}
+    return containers.made_for(tree)
 
 
-def container(found: Mapping[str, Any], told: Mapping[str, Any], configuration: Mapping[str, Any]) -> Row:
-    """Return the row of a container, from the store, from what was noted of it there, and from libpod."""
-    spec = _mapping(configuration.get("spec"))
-    process = _mapping(spec.get("process"))
-    row: Row = {
-        "image": printable(str(told.get("image-name") or "")),
-        "image_id": "sha256:%s" % found.get("image") if found.get("image") else None,
-        "created": short_time(found.get("created")),
+# -- containers
+
+
+def _databases(host: Host, root: str, bad: List[str]) -> Databases:
+    """Return what Podman's databases say; an old one may lie beside a newer one.
+
+    Raises OSError or ValueError where one cannot be read.
+    """
+    configurations: Dict[str, Tree] = {}
+    states: Dict[str, Tree] = {}
+    pods: Dict[str, str] = {}
+    found: List[Databases] = []
+    path = "%s/%s" % (root, BOLT)
+    if host.exists(path):
+        found.append(read(host, path, lambda bucket: parse_bolt(bucket, bad)))
+    for name in SQLITE:
+        if host.exists("%s/%s" % (root, name)):
+            from .libpod_sqlite import read_tables  # few hosts have it, and sqlite is dear to import
+
+            found.append(parse_tables(*read_tables(host, "%s/%s" % (root, name)), bad=bad))
+    for database in found:
+        configurations.update(database[0])
+        states.update(database[1])
+        pods.update(database[2])
+    return configurations, states, pods
+
+
+def parse_bolt(database: Bucket, bad: List[str]) -> Databases:
+    """Return what bolt_state.db says."""
+    configurations: Dict[str, bytes] = {}
+    states: Dict[str, bytes] = {}
+    pods: Dict[str, bytes] = {}
+    for name, items in database.buckets():
+        if name not in (b"ctr", b"pod"):
+            continue
+        for key, item in items.buckets():
+            values, identity = item.values(), plain(key.decode("utf-8", "backslashreplace"))
+            if name == b"ctr":
+                configurations[identity] = values.get(b"config", b"")
+                states[identity] = values.get(b"state", b"{}")
+            else:
+                pods[identity] = values.get(b"config", b"")
+    return parse_tables(configurations, states, pods, bad=bad)
+
+
+def parse_tables(
+    configurations: Dict[str, bytes], states: Dict[str, bytes], pods: Dict[str, bytes], bad: List[str]
+) -> Databases:
+    """Return the documents of a database, parsed; what is not understood is added to `bad`."""
+
+    def trees(documents: Dict[str, bytes]) -> Dict[str, Tree]:
+        parsed = {}
+        for identity, document in documents.items():
+            try:
+                parsed[identity] = load(document)
+            except ValueError as error:
+                bad.append("%s (%s)" % (identity, plain(str(error)[:80])))
+        return parsed
+
+    return trees(configurations), trees(states), {key: text(pod, "name") for key, pod in trees(pods).items()}
+
+
+def _place(stored: List[Tree], databases: Databases, rows: Rows) -> Rows:
+    """Add the containers to the rows, and return what is volatile.
+
+    A container of which Podman's database knows, but the store does not, is one of an older database, unless it has a
+    directory of its own as its root.
+    """
+    configurations, states, pods = databases
+    volatile: Rows = {}
+    by_id = {text(container, "id"): container for container in stored}
+    for identity in sorted(set(by_id) | set(configurations)):
+        configuration = configurations.get(identity)
+        if configuration is None:
+            name, row, why = parse_stored(by_id[identity])
+        elif identity in by_id or text(configuration, "rootfs"):
+            name, row, why = parse_configuration(configuration, pods, configurations)
+        else:
+            continue
+        key = unused("container " + name, volatile)
+        moving = parse_state(states.get(identity, {})) if configuration is not None else {}
+        if why is None:
+            if UNIT in mapping(configuration, "labels"):
+                moving.update(id=row.pop("id", ""), created=row.pop("created", ""))
+            rows[key] = row
+            volatile[key] = moving
+        else:
+            volatile[key] = dict(moving, **containers.passing(row, why))
+    return volatile
+
+
+def parse_stored(container: Tree) -> Tuple[str, Row, Optional[str]]:
+    """Return name, row and why it passes of a container of which Podman does not know: of Buildah, or of CRI-O."""
+    try:
+        about = load(text(container, "metadata"))
+    except ValueError:
+        about = {}
+    names = texts(container, "names")
+    row = {
+        "id": text(container, "id"),
+        "created": text(container, "created"),
+        "image": text(about, "image-name"),
+        "image_id": text(container, "image"),
     }
-    if configuration:
-        row.update(
-            command=words(process.get("args")),
-            environment=variables(process.get("env")),
-            labels=labels(_mapping(configuration.get("labels"))),
-            restart=printable(str(configuration.get("restart_policy") or "no")),
-            network=printable(str(configuration.get("networkMode") or "")),
-            ports=sorted(map(_port, _objects(configuration.get("newPortMappings")))),
-            mounts=sorted(_mount(one) for one in _objects(spec.get("mounts")) if one.get("type") == "bind"),
-            user=printable(str(configuration.get("user") or "")),
-            privileged=configuration.get("privileged") is True,
-            capabilities=sorted(words(_mapping(process.get("capabilities")).get("bounding"))),
-        )
-    return empty_is_none(row)
+    why = "of Kubernetes" if text(about, "pod-name") else None
+    return names[0] if names else text(container, "id"), containers.stated(row), why
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+def parse_configuration(
+    configuration: Tree, pods: Dict[str, str], others: Dict[str, Tree]
+) -> Tuple[str, Row, Optional[str]]:
+    """Return name, row and why it comes and goes by itself of a container of Podman.
+
+    `pods` and `others` are all pods' names, and all containers, by id.
+    """
+    labels = mapping(configuration, "labels")
+    policy, retries = text(configuration, "restart_policy"), number(configuration, "restart_retries")
+    row = parse_spec(mapping(configuration, "spec"))
+    row.update(
+        id=text(configuration, "id"),
+        created=text(configuration, "createdTime"),
+        image=text(configuration, "rootfsImageName") or text(configuration, "rootfs"),
+        image_id=text(configuration, "rootfsImageID"),
+        restart="%s:%d" % (policy, retries) if retries else policy or "no",
+        ports=_ports(configuration),
+        mounts=sorted(row["mounts"] + _volumes(configuration)),
+        network=_network_mode(configuration, row, pods, others),
+        networks=sorted(texts(configuration, "networks")),
+        user=text(configuration, "user") or row["user"],
+        privileged=value(configuration, "privileged") is True,
+        labels=containers.shown_labels(labels),
+        runtime=text(configuration, "runtime").rpartition("/")[2],
+        pod=pods.get(text(configuration, "pod"), text(configuration, "pod")),
+    )
+    removed = text(configuration, "spec", "annotations", "io.podman.annotations.autoremove") == "TRUE"
+    passes = "removed when it ends" if removed and UNIT not in labels else None
+    return _name(configuration, pods), containers.stated(row), passes
 
 
-def _objects(value: Any) -> List[Mapping[str, Any]]:
-    return [one for one in value or () if isinstance(one, dict)] if isinstance(value, list) else []
+def _name(configuration: Tree, pods: Dict[str, str]) -> str:
+    """Return a container's name; that of a pod's own one is made of the pod's id, unless somebody chose another."""
+    pod = pods.get(text(configuration, "pod"))
+    if pod and value(configuration, "pause") is True:
+        return pod + "-infra"
+    return text(configuration, "name") or text(configuration, "id")
 
 
-def _port(found: Mapping[str, Any]) -> str:
-    host = "%s:%s" % (found.get("host_ip") or "*", found.get("host_port"))
-    return printable("%s->%s/%s" % (host, found.get("container_port"), found.get("protocol")))
+def _network_mode(configuration: Tree, row: Row, pods: Dict[str, str], others: Dict[str, Tree]) -> str:
+    other = text(configuration, "netNsCtr")
+    if other:
+        return "container:" + (_name(others[other], pods) if other in others else other)
+    mode = text(configuration, "networkMode")
+    if mode:
+        return "bridge" if mode == "default" else mode
+    return "host" if "network" in row["host_namespaces"] else "none"
 
 
-def _mount(found: Mapping[str, Any]) -> str:
-    mode = "ro" if "ro" in words(found.get("options")) else "rw"
-    return printable("%s:%s:%s" % (found.get("source"), found.get("destination"), mode))
+def _ports(configuration: Tree) -> List[str]:
+    ports = []
+    for port in objects(configuration, "newPortMappings"):
+        count = max(1, min(number(port, "range"), 65536))
+        outer, inner = number(port, "host_port"), number(port, "container_port")
+        for protocol in text(port, "protocol").split(","):
+            shown = "%s/%s" % (_range(inner, count), protocol or "tcp")
+            ports.append(containers.shown_port(text(port, "host_ip"), _range(outer, count) if outer else "", shown))
+    for port in objects(configuration, "portMappings"):  # before Podman 4
+        shown = "%d/%s" % (number(port, "containerPort"), text(port, "protocol"))
+        ports.append(containers.shown_port(text(port, "hostIP"), str(number(port, "hostPort") or ""), shown))
+    return sorted(ports)
 
+
+def _range(first: int, count: int) -> str:
+    return "%d-%d" % (first, first + count - 1) if count > 1 else str(first)
+
+
+def _volumes(configuration: Tree) -> List[str]:
+    return [
+        containers.shown_mount(text(volume, "volumeName"), text(volume, "dest"), "ro" in texts(volume, "options"))
+        for volume in objects(configuration, "namedVolumes")
+    ]
+
+
+def parse_state(state: Tree) -> Row:
+    """Return what moves: state, pid, exit code and times."""
+    kind = number(state, "state")
+    moving: Dict[str, Any] = {"pid": number(state, "pid"), "exit_code": number(state, "exitCode")}
+    times = {"started": text(state, "startedTime"), "finished": text(state, "finishedTime")}
+    moving.update((name, time) for name, time in times.items() if time != NEVER)
+    return dict(containers.stated(moving), state=STATES[kind] if 0 <= kind < len(STATES) else STATES[0])
+
+
+_AGAIN = "of a container of a systemd unit: it is made anew whenever the unit starts"
 
 COLLECTOR = Collector(
     "software.podman",
-    key="image name:tag (sha256:… without one), container name",
+    key='"image name:tag", "image id" where no tag leads to it, "container name"',
     collect=collect,
-    deadline=10,
-    fields=dict(IMAGE_FIELDS, **CONTAINER_FIELDS),
-    volatile={"image": "of a container that Kubernetes made: it comes and goes by itself"},
+    deadline=15,
+    fields=dict(
+        containers.CONTAINER_FIELDS,
+        digest="of an image: of its manifest",
+        digests="of an image: name@digest by which it was pulled, sorted",
+        **{name: containers.IMAGE_FIELDS[name] for name in ("architecture", "os")},
+    ),
+    volatile=dict(
+        {name: text for name, text in containers.MOVING.items() if name not in ("restarts", "addresses")},
+        id=_AGAIN,
+        created=_AGAIN,
+    ),
 )
