@@ -276,6 +276,86 @@ def test_without_root_the_firewall_is_not_taken_for_empty(rules: str) -> None:
     assert seen["error"].startswith("permission")
 
 
+SETS = """
+create blocked hash:net family inet comment
+add blocked 192.0.2.0/24 comment "testing"
+add blocked 198.51.100.7
+create seen hash:ip family inet6 timeout 600 counters
+add seen 2001:db8::1
+add seen 2001:db8::2 timeout 0
+create ports bitmap:port range 0-1023
+add ports 22
+add ports 80-82
+create large hash:ip
+create all list:set
+add all blocked
+"""
+MANY = "".join(f"add large 10.{number // 250}.{number % 250}.1\n" for number in range(5000))
+
+
+@pytest.fixture
+def sets() -> Iterator[str]:
+    try:
+        within("ipset", "restore", stdin=SETS + MANY)
+    except AssertionError as error:
+        pytest.skip(f"this kernel has no ipset, or not all kinds of sets: {error}")
+    yield SETS + MANY
+    remove_sets()
+
+
+def remove_sets() -> None:
+    within("ipset", "destroy", "all")
+    within("ipset", "destroy")
+
+
+def set_rows() -> dict[str, Any]:
+    return {row["name"]: row for row in section("system.firewall")["rows"].values() if row["kind"] == "ipset"}
+
+
+def test_sets_of_ipset_are_those_that_it_lists(sets: str) -> None:
+    types, elements = {}, {}
+    for words in map(str.split, within("ipset", "save").splitlines()):
+        if words[0] == "create":
+            types[words[1]], elements[words[1]] = words[2], 0
+        elif "timeout" not in words or words[words.index("timeout") + 1] == "0":
+            elements[words[1]] += 1
+    found = set_rows()
+    assert {name: row["type"] for name, row in found.items()} == types
+    assert {name: row["elements"] for name, row in found.items()} == elements
+    assert section("system.firewall")["volatile"]["ipset ip6 seen"] == {"passing_elements": 1}
+
+
+def test_a_reload_of_sets_and_addresses_that_are_seen_change_nothing(sets: str) -> None:
+    before = set_rows()
+    within("ipset", "add", "seen", "2001:db8::3")
+    assert set_rows() == before
+    remove_sets()
+    assert set_rows() == {}
+    first, *others = MANY.splitlines()
+    within("ipset", "restore", stdin=SETS + "\n".join([*reversed(others), first]) + "\n")
+    assert set_rows() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("add blocked 203.0.113.1", "blocked"),
+        ("del blocked 198.51.100.7", "blocked"),
+        ("-exist add blocked 192.0.2.0/24 comment other", "blocked"),
+        ("add ports 83", "ports"),
+        ("add large 192.0.2.1", "large"),
+        ("-exist add seen 2001:db8::1 timeout 0", "seen"),
+        ("add all ports", "all"),
+    ],
+)
+def test_each_change_of_a_set_is_one_changed_row(sets: str, command: str, name: str) -> None:
+    before = set_rows()
+    within("ipset", *command.split())
+    after = set_rows()
+    assert [name for name in before if before[name] != after[name]] == [name]
+    assert set(before) == set(after)
+
+
 LEGACY = """
 *filter
 :INPUT DROP [0:0]

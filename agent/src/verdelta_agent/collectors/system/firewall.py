@@ -1,7 +1,7 @@
-"""The rules that decide which packets pass: nftables, and which tables of the older iptables are in use.
+"""The rules that decide which packets pass: nftables, the older iptables, and the sets of ipset.
 
-Source of the format: see nftables.py and xtables.py; of /proc/net/ip_tables_names net/netfilter/x_tables.c of the
-kernel.
+Source of the format: see nftables.py, ipset.py and xtables.py; of /proc/net/ip_tables_names net/netfilter/x_tables.c
+of the kernel.
 
 iptables of today writes rules of nftables, and is seen as such.  Tables of the older one (iptables-legacy) are seen
 where there is anything in them.  Kernels before 4.11 hand over their own working data with the rules: there, and
@@ -19,7 +19,7 @@ from ...host import Host
 from ...model import OK, Collector, Row, Rows, Section, absent
 from ...netlink import NETFILTER, ROUTE, attribute
 from ..incomplete import missing, together
-from . import nftables, xtables
+from . import ipset, nftables, xtables
 from .nftables import Answers, Named
 from .rtnetlink import LINKS, link_names
 
@@ -29,7 +29,7 @@ LEGACY = (
     ("arp", "/proc/net/arp_tables_names"),
 )
 MODULES = "/proc/modules"  # not there: the kernel was built without them
-NF_TABLES = "/sys/module/nf_tables"
+NF_TABLES, IP_SET = "/sys/module/nf_tables", "/sys/module/ip_set"
 RELEASE, BUILT_IN = "/proc/sys/kernel/osrelease", "/lib/modules/%s/modules.builtin"
 SETS = 5000
 _KEEPS_ITS_OWN = re.compile(r"([0-3]\.|4\.([0-9]|10)\b)")  # releases of kernels that do not keep their own data back
@@ -42,9 +42,12 @@ def collect(host: Host) -> Section:
     legacy = [(family, host.read(path).split()) for family, path in LEGACY if host.exists(path)]
     there, unknown = _is_there(host)
     answers = _ask(host) if there else None
-    if answers is None and not legacy and there:
+    with_sets = host.exists(IP_SET)
+    if answers is None and not legacy and there and not with_sets:
         return absent()
     rows, volatile = nftables.parse(answers or Answers(b"", b"", b"", b""))
+    if with_sets:
+        _add_sets(host, rows, volatile)
     unread = [
         "%s %s" % (family, table)
         for family, tables in legacy
@@ -52,6 +55,12 @@ def collect(host: Host) -> Section:
         if not _add_legacy(host, family, table, rows, volatile)
     ]
     return Section(OK, rows, volatile, together(unknown, missing("rules of iptables-legacy cannot be read", unread)))
+
+
+def _add_sets(host: Host, rows: Rows, volatile: Rows) -> None:
+    for row, passing in ipset.parse(_newer(host, ipset.GET_SETS, ipset.REQUEST)):
+        key = nftables.add(rows, volatile, row)
+        volatile.setdefault(key, {})["passing_elements"] = passing
 
 
 def _add_legacy(host: Host, family: str, table: str, rows: Rows, volatile: Rows) -> bool:
@@ -120,10 +129,10 @@ def _ask_once(host: Host) -> Optional[Answers]:
     return Answers(tables, chains, rules, sets, elements, interfaces, objects, flow_tables)
 
 
-def _newer(host: Host, kind: int) -> bytes:
-    """Return a list that kernels before 4.10 and 4.16 do not have."""
+def _newer(host: Host, kind: int, body: str = "00000000") -> bytes:
+    """Return a list that not every kernel has: objects from 4.10 on, flow tables from 4.16 on, sets of ipset."""
     try:
-        return host.netlink(NETFILTER, kind, "00000000")
+        return host.netlink(NETFILTER, kind, body)
     except OSError as error:
         if error.errno in _NO_NFTABLES:
             return b""
@@ -142,17 +151,17 @@ def _string(value: str) -> bytes:
 COLLECTOR = Collector(
     "system.firewall",
     key='"chain", "set", "map" or another kind, family, table and name; "table" and family; "legacy", family, table '
-    "and chain",
+    'and chain; "ipset", family and name',
     collect=collect,
     deadline=10,
     fields={
         "kind": "table, chain, set, map, flowtable, or counter, quota, limit and the like with a name, of nftables; "
-        "legacy: a table or chain of iptables-legacy",
+        "ipset: a set of ipset; legacy: a table or chain of iptables-legacy",
         "family": "which packets: inet, ip, ip6, arp, bridge, netdev",
         "table": "name of the table",
         "name": "name of the chain, set or other thing",
         "dormant": "whether the table is switched off",
-        "type": "of a chain with a hook: filter, nat, route",
+        "type": "of a chain with a hook: filter, nat, route; of a set of ipset: hash:ip, list:set …",
         "hook": "where packets enter the chain or flowtable; null: by a jump only",
         "priority": "order among the chains of a hook, the lowest first",
         "devices": "interfaces whose packets enter the chain, where it is not all",

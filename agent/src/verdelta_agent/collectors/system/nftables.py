@@ -36,7 +36,8 @@ _SET_OF = {"lookup": 1, "dynset": 1, "objref": 4}  # expression -> the attribute
 _NUMBERED = {"lookup": (4,), "dynset": (2,), "objref": (5,)}  # the set's number within a transaction
 _INTERFACES = (4, 5)  # NFT_META_IIF, NFT_META_OIF
 _RUNTIME = re.compile(
-    r"(DOCKER|KUBE-|CNI-|cali-|CILIUM_|NETAVARK|FLANNEL|WEAVE|f2b-|kube-proxy|netavark|crowdsec|sshguard)"
+    r"(DOCKER|KUBE-|CNI-|cali(-|[46]0)|CILIUM_|NETAVARK|FLANNEL|WEAVE|f2b-|kube-(proxy|router)|netavark|crowdsec|sshguard"
+    r"|weave-|cilium_)"
 )
 _OF_PEOPLE = ("DOCKER-USER",)
 
