@@ -66,7 +66,7 @@ SECTIONS: Tuple[Entry, ...] = (
     Entry("software.repositories"),
     Entry("software.certificates"),
     Entry("system.host"),
-    Entry("system.kernel", live=True),
+    Entry("system.kernel"),
     Entry("system.modules", ("/proc/modules",), live=True),
     Entry("system.sysctl", ("/proc/sys",), live=True),
     Entry("system.mounts"),
