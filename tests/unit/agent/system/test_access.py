@@ -244,6 +244,42 @@ def test_another_schedule_of_a_job_is_a_changed_row_and_no_secret_is_shown() -> 
     assert b"s3cret" not in canonical(before)
 
 
+def test_what_else_is_in_the_spool_of_cron_is_no_crontab() -> None:
+    spool = "/var/spool/cron"
+    files = {f"{spool}/atjobs/a0000101c5a2f0": "", f"{spool}/atjobs/.SEQ": "1", f"{spool}/crontabs/a": "@daily x\n"}
+    found = section(cron, files, directories=[f"{spool}/atspool", "/etc/cron.d/x"])
+    assert list(found.rows) == [f"{spool}/crontabs/a: x"]
+    assert (found.volatile, found.error) == ({"at": {"jobs": 1}}, None)
+
+
+def test_a_name_that_debians_cron_passes_over_runs_nothing_there() -> None:
+    files = {f"/etc/cron.d/{name}": "@daily root x\n" for name in ("a", "b.sh", "c.dpkg-old")}
+    assert list(section(cron, files).rows) == ["/etc/cron.d/a: x", "/etc/cron.d/b.sh: x"]
+    assert list(section(cron, {**files, "/etc/debian_version": "12.1\n"}).rows) == ["/etc/cron.d/a: x"]
+
+
+def test_limits_are_read_as_pam_limits_reads_them() -> None:
+    text = "@ops SOFT NoFile 100 200\n* hard core 0 # none\nbob -\nbad line\n"
+    files = {"/etc/security/limits.conf": text, "/etc/security/limits.d/9.conf": "* hard core 1\n"}
+    found = section(limits, {**files, "/usr/etc/security/limits.conf": "eve hard core 9\n"})
+    assert {key: row["value"] for key, row in found.rows.items()} == {
+        "@ops soft nofile": "100",
+        "* hard core": "1",
+        "bob -": "unlimited",
+    }
+    assert found.error == "not understood: /etc/security/limits.conf line 4"
+
+
+def test_of_systemds_main_files_one_counts_and_a_masked_drop_in_does_not() -> None:
+    usr, etc = "/usr/lib/systemd/system.conf", "/etc/systemd/system.conf"
+    manager = "[Manager]\nDefaultLimit%s\n"
+    files = {usr: manager % "CORE=0", f"{usr}.d/a.conf": manager % "NOFILE=1", f"{usr}.d/b.conf": manager % "NPROC=1"}
+    links = {f"{etc}.d/b.conf": "/dev/null"}
+    found = section(limits, {**files, etc: manager % "STACK=1"}, links=links)
+    assert (list(found.rows), found.error) == (["systemd DefaultLimitSTACK", "systemd DefaultLimitNOFILE"], None)
+    assert "systemd DefaultLimitCORE" in section(limits, files).rows
+
+
 def test_without_such_files_a_section_is_absent() -> None:
     for module in (cron, limits, sudoers, sshd, authorized_keys):
         assert section(module, {}).status == ABSENT

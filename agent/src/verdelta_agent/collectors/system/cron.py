@@ -2,9 +2,10 @@
 
 Sources of the format: crontab(5) of cronie, Vixie cron and Debian, anacrontab(5), crond(8) of BusyBox.
 
-The scripts of /etc/cron.daily and its like are files below /etc, and so in system.files; at(1) jobs run once, and are
-no configuration.  Of the variables that a crontab sets, those are shown that decide how jobs run; the others may hold
-secrets, and are named only.
+The scripts of /etc/cron.daily and its like are files below /etc, and so in system.files; at(1) jobs run once, are no
+configuration, and are counted only.  Of the variables that a crontab sets, those are shown that decide how jobs run;
+the others may hold secrets, and are named only.  Commands are shown as they stand: whoever may list processes sees
+them as well.
 """
 
 import re
@@ -19,9 +20,13 @@ from .colon_separated import unused
 SYSTEM = "/etc/crontab"
 SYSTEM_FOLDER = "/etc/cron.d"
 USERS = ("/var/spool/cron/crontabs", "/var/spool/cron", "/var/spool/cron/tabs", "/etc/crontabs")  # a file a user
+AT = ("/var/spool/cron/atjobs", "/var/spool/at", "/var/spool/atjobs")  # of Debian, of Red Hat, of SUSE
+AT_JOB = re.compile("[a-zA-Z][0-9a-f]{13}\\Z")
 ANACRON = "/etc/anacrontab"
 SHOWN = ("CRON_TZ", "HOME", "LOGNAME", "MAILFROM", "MAILTO", "PATH", "RANDOM_DELAY", "SHELL", "START_HOURS_RANGE")
 VARIABLE = re.compile(r"""\s*["']?([A-Za-z_][A-Za-z0-9_]*)["']?\s*=\s*(.*?)\s*\Z""")
+DEBIAN = "/etc/debian_version"
+DEBIANS_NAMES = re.compile("[A-Za-z0-9_-]+\\Z")  # the only ones that its cron takes in /etc/cron.d
 LEFT_OUT = (".", "#")  # beginnings of names that cron passes over in a folder
 LEFT_BEHIND = ("~", ".dpkg-dist", ".dpkg-new", ".dpkg-old", ".rpmnew", ".rpmorig", ".rpmsave")
 KEY = 200  # characters of a command in a key
@@ -46,21 +51,36 @@ def collect(host: Host) -> Section:
         if text is not None:
             tables += 1
             bad += ["%s line %d" % (printable(table.path), number) for number in add(rows, table, text)]
-    if not tables and not reader.problems:
+    waiting = [name for folder in AT for name in reader.names(folder) if AT_JOB.match(name)]
+    if not tables and not waiting and not reader.problems:
         return absent("there is no crontab")
-    return Section(OK, rows, {}, together(reader.error(), missing("not understood", bad)))
+    volatile: Rows = {"at": {"jobs": len(waiting)}} if waiting else {}
+    return Section(OK, rows, volatile, together(reader.error(), missing("not understood", bad)))
 
 
 def _tables(reader: Reader) -> Iterator[Table]:
     yield Table(SYSTEM, None)
     yield Table(ANACRON, None)
-    for name in filter(_counts, reader.names(SYSTEM_FOLDER)):
-        yield Table("%s/%s" % (SYSTEM_FOLDER, name), None)
+    names = list(filter(_counts, reader.names(SYSTEM_FOLDER)))
+    odd = [name for name in names if not DEBIANS_NAMES.match(name)]
+    passed_over = odd if odd and reader.host.exists(DEBIAN) else []
+    for name in names:
+        path = "%s/%s" % (SYSTEM_FOLDER, name)
+        if name not in passed_over and _is_file(reader, path):
+            yield Table(path, None)
     for folder in USERS:
         for name in filter(_counts, reader.names(folder)):
             path = "%s/%s" % (folder, name)
-            if path not in USERS and not name.startswith("cron."):  # a folder of them; cron.update, a signal
+            if not name.startswith("cron.") and _is_file(reader, path):  # cron.update, a signal
                 yield Table(path, name)
+
+
+def _is_file(reader: Reader, path: str) -> bool:
+    """Return whether there is anything but a directory: in folders of crontabs are folders of other things."""
+    try:
+        return reader.host.lstat(path).kind != "directory"
+    except OSError:  # gone meanwhile
+        return False
 
 
 def _counts(name: str) -> bool:
@@ -119,4 +139,5 @@ COLLECTOR = Collector(
     collect=collect,
     deadline=5,
     fields=FIELDS,
+    volatile={"jobs": "of at: jobs that wait; each of them runs once"},
 )

@@ -3,16 +3,17 @@
 Sources of the format: limits.conf(5), systemd-system.conf(5).
 """
 
-from typing import Dict, Iterator, List, Tuple
+from typing import List, Sequence, Tuple
 
 from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
 from ..configuration import Reader
 from ..incomplete import missing, together
 
-LIMITS = "/etc/security/limits.conf"
-LIMITS_FOLDER = "/etc/security/limits.d"
-SYSTEMD = ("/usr/lib/systemd", "/lib/systemd", "/usr/local/lib/systemd", "/etc/systemd")
+LIMITS = ("/etc/security/limits.conf", "/usr/etc/security/limits.conf")  # the first one that there is
+LIMITS_FOLDERS = ("/usr/etc/security/limits.d", "/etc/security/limits.d")  # of one name, the last one's
+SYSTEMD = ("/usr/lib/systemd", "/lib/systemd", "/usr/local/lib/systemd", "/etc/systemd")  # likewise
+NULL = "/dev/null"
 KINDS = ("soft", "hard", "-")
 PREFIX = "DefaultLimit"
 
@@ -20,28 +21,40 @@ PREFIX = "DefaultLimit"
 def collect(host: Host) -> Section:
     """Absent where nothing sets limits; partial where a file cannot be read or a line is not understood."""
     reader = Reader(host)
-    paths = [LIMITS] + _below(reader, LIMITS_FOLDER)
-    texts = [(path, reader.text(path)) for path in paths]
-    rows, bad = parse([(path, text) for path, text in texts if text is not None])
-    defaults = [(path, reader.text(path)) for path in _systemd(reader)]
-    rows.update(parse_systemd([(path, text) for path, text in defaults if text is not None]))
-    if not any(text is not None for _, text in texts + defaults) and not reader.problems:
-        return absent("there is no %s" % LIMITS)
+    limits = _texts(reader, LIMITS, LIMITS_FOLDERS)
+    mains = ["%s/system.conf" % folder for folder in reversed(SYSTEMD)]
+    defaults = _texts(reader, mains, ["%s/system.conf.d" % folder for folder in SYSTEMD])
+    if not limits and not defaults and not reader.problems:
+        return absent("there is no %s" % LIMITS[0])
+    rows, bad = parse(limits)
+    rows.update(parse_systemd(defaults))
     return Section(OK, rows, {}, together(reader.error(), missing("not understood", bad)))
 
 
-def _below(reader: Reader, folder: str) -> List[str]:
-    return ["%s/%s" % (folder, name) for name in reader.names(folder) if name.endswith(".conf")]
+def _texts(reader: Reader, mains: Sequence[str], folders: Sequence[str]) -> List[Tuple[str, str]]:
+    """Return path and text of the files that count, in their order: the first main file, and then the drop-ins.
 
-
-def _systemd(reader: Reader) -> Iterator[str]:
-    """Yield system.conf and its drop-ins, in the order in which systemd reads them; of one name, the last folder's."""
-    drop_ins: Dict[str, str] = {}
-    for folder in SYSTEMD:
-        yield "%s/system.conf" % folder
-        drop_ins.update((path.rpartition("/")[2], path) for path in _below(reader, folder + "/system.conf.d"))
+    Of drop-ins with one name, that in the last folder counts; a link to /dev/null there takes the name out.
+    """
+    texts: List[Tuple[str, str]] = []
+    for path in mains:
+        text = reader.text(path)
+        if text is not None:
+            texts.append((path, text))
+            break
+    drop_ins = {name: "%s/%s" % (folder, name) for folder in folders for name in reader.names(folder)}
     for name in sorted(drop_ins):
-        yield drop_ins[name]
+        if name.endswith(".conf") and not _is_masked(reader.host, drop_ins[name]):
+            text = reader.text(drop_ins[name])
+            texts += [] if text is None else [(drop_ins[name], text)]
+    return texts
+
+
+def _is_masked(host: Host, path: str) -> bool:
+    try:
+        return host.lstat(path).kind == "symlink" and host.readlink(path) == NULL
+    except OSError:  # gone meanwhile
+        return True
 
 
 def parse(files: List[Tuple[str, str]]) -> Tuple[Rows, List[str]]:
@@ -51,7 +64,8 @@ def parse(files: List[Tuple[str, str]]) -> Tuple[Rows, List[str]]:
     for path, text in files:
         for number, line in enumerate(text.split("\n"), 1):
             words = line.partition("#")[0].split()
-            if len(words) == 4 and words[1] in KINDS:
+            words[1:3] = [word.lower() for word in words[1:3]]  # as pam_limits reads them
+            if len(words) >= 4 and words[1] in KINDS:
                 rows[" ".join(words[:3])] = {"value": words[3], "path": printable(path)}
             elif words and not (len(words) == 2 and words[1] == "-"):  # "domain -": no limits at all
                 bad.append("%s line %d" % (printable(path), number))
