@@ -10,7 +10,7 @@ from tests.support.quiet import differing, noise
 
 from verdelta_agent.collectors import SECTIONS
 from verdelta_agent.gather import gather
-from verdelta_agent.host import RootedHost
+from verdelta_agent.rooted_host import RootedHost
 from verdelta_controller.fleet import agent_archive
 
 PROGRAM = "/root/agent.pyz"

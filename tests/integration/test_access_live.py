@@ -12,7 +12,8 @@ import pytest
 
 from verdelta_agent.collectors.software import certificates, der
 from verdelta_agent.collectors.system import authorized_keys, sshd, sudoers
-from verdelta_agent.host import LocalHost, RecordedHost
+from verdelta_agent.host import LocalHost
+from verdelta_agent.recorded_host import RecordedHost
 
 HOSTS = Path(__file__).parents[1] / "hosts"
 

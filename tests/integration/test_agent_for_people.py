@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from verdelta_agent.collectors import SECTIONS
-from verdelta_agent.host import RootedHost
+from verdelta_agent.rooted_host import RootedHost
 
 AGENT = str(Path(sys.executable).with_name("verdelta-agent"))
 DPKG = "Package: {}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {}\n\n"

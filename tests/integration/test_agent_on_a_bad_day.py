@@ -22,8 +22,9 @@ from verdelta_agent.collectors import SECTIONS
 from verdelta_agent.collectors.software import dpkg
 from verdelta_agent.collectors.system import files
 from verdelta_agent.gather import collect, gather
-from verdelta_agent.host import Host, LocalHost, RecordedHost
+from verdelta_agent.host import Host, LocalHost
 from verdelta_agent.model import ABSENT, FAILED, OK, Section, digest_sections
+from verdelta_agent.recorded_host import RecordedHost
 
 # -- what lies in a watched folder
 

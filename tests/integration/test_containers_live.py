@@ -9,8 +9,8 @@ from tests.support import engines
 
 from verdelta_agent.collectors.software import containerd, docker, podman
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RootedHost
 from verdelta_agent.model import Rows, Section
+from verdelta_agent.rooted_host import RootedHost
 
 pytestmark = pytest.mark.xdist_group("containers")  # one store of each engine for all
 

@@ -15,8 +15,9 @@ import pytest
 
 from verdelta_agent.collectors.hardware import edac, firmware, ipmi
 from verdelta_agent.gather import collect
-from verdelta_agent.host import LocalHost, RecordedHost
+from verdelta_agent.host import LocalHost
 from verdelta_agent.model import ABSENT, OK
+from verdelta_agent.recorded_host import RecordedHost
 
 HOSTS = Path(__file__).parents[1] / "hosts"
 RECORDED = ("debian-12-uefi", "two-socket-server")

@@ -10,7 +10,7 @@ import pytest
 
 from verdelta_agent.collectors.software import flatpak, pacman
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RootedHost
+from verdelta_agent.rooted_host import RootedHost
 
 
 def needs(command: str):

@@ -16,8 +16,9 @@ from verdelta_agent.collectors.software import dpkg, flatpak, gem, npm, pacman, 
 from verdelta_agent.collectors.software.rpmdb import bdb, read_packages, sqlite
 from verdelta_agent.collectors.system import units
 from verdelta_agent.gather import collect
-from verdelta_agent.host import LocalHost, RootedHost
+from verdelta_agent.host import LocalHost
 from verdelta_agent.model import rows_digest
+from verdelta_agent.rooted_host import RootedHost
 
 
 def needs(command: str):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from verdelta_agent.collectors.system import units
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 SYSTEMD = "/usr/lib/systemd/systemd"
 SHIPPED = Path("/usr/lib/systemd/system")

@@ -15,8 +15,9 @@ from typing import Any
 
 from verdelta_agent.collectors import SECTIONS
 from verdelta_agent.gather import collect
-from verdelta_agent.host import LIMIT, FileStatus, Host, LocalHost, RecordedHost
+from verdelta_agent.host import LIMIT, FileStatus, Host, LocalHost
 from verdelta_agent.model import Section
+from verdelta_agent.recorded_host import RecordedHost
 
 HOSTS = Path(__file__).parents[1] / "hosts"
 MODES = {"file": 0o644, "directory": 0o755, "symlink": 0o777}  # what RecordedHost takes for granted

@@ -17,8 +17,8 @@ def main() -> None:
     from verdelta_agent import show
     from verdelta_agent.collectors import SECTIONS
     from verdelta_agent.gather import gather
-    from verdelta_agent.host import RecordedHost
     from verdelta_agent.model import document
+    from verdelta_agent.recorded_host import RecordedHost
 
     recordings = json.loads(sys.stdin.buffer.read().decode("utf-8"))
     for name in sorted(recordings):

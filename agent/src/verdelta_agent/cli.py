@@ -240,7 +240,7 @@ def _host_to_show(options: argparse.Namespace) -> Any:
     """Return this host, or the system below --root.  Raises UsageError."""
     if options.root is None:
         return _this_host(options.state)
-    from .host import RootedHost
+    from .rooted_host import RootedHost
 
     if not os.path.isdir(options.root):
         raise UsageError("--root %s: there is no such directory" % options.root)

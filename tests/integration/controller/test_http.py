@@ -17,8 +17,9 @@ from tests.support.server import Server
 from tests.support.web import a_controller, a_token
 
 from verdelta_agent import identity, report, wire
-from verdelta_agent.host import Host, RecordedHost
+from verdelta_agent.host import Host
 from verdelta_agent.model import OK, Collector, Section
+from verdelta_agent.recorded_host import RecordedHost
 from verdelta_controller.app import create_app
 from verdelta_controller.fleet import enrolment
 from verdelta_controller.fleet.rules import NewHost

@@ -4,7 +4,7 @@ import pytest
 
 from verdelta_agent.collectors.software import applications, pip
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 
 def found(*directories, **more):

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from verdelta_agent.audit import Audit, take
 from verdelta_agent.delta import apply
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import (
     ABSENT,
     FAILED,
@@ -26,6 +25,7 @@ from verdelta_agent.model import (
     root_digest,
     rows_digest,
 )
+from verdelta_agent.recorded_host import RecordedHost
 
 HOST = RecordedHost({})
 COLLECTOR = Collector("a", "key", lambda host: Section(OK, {"k": {"f": 1}}, {}), 5)

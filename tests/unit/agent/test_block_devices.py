@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from verdelta_agent.collectors.hardware import block, device_mapper
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 LVM = "LVM-8h3uYQ2mWfK1sJdT0pLzXcVbN4aR7eG9kO5tPvE6wM2xQyZfHj1sUiLrDgCn3oTk"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support import boltdb
 
 from verdelta_agent.collectors.software.bolt import Bucket, Corrupt, Database, read
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 KEYS = st.binary(min_size=1, max_size=20)
 TREES = st.dictionaries(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verdelta_agent.collectors.software import certificates, der
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import ABSENT, Section, canonical
+from verdelta_agent.recorded_host import RecordedHost
 
 RECORDED = json.loads((Path(__file__).parents[2] / "hosts/debian-12/software.certificates.json").read_text())
 CHAIN = RECORDED["host"]["files"]["/etc/letsencrypt/archive/web/fullchain3.pem"]

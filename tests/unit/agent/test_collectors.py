@@ -11,8 +11,8 @@ import pytest
 
 from verdelta_agent.collectors import SECTIONS
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import ABSENT, FAILED, canonical
+from verdelta_agent.recorded_host import RecordedHost
 
 HOSTS = Path(__file__).parents[2] / "hosts"
 COLLECTORS = [entry.load() for entry in SECTIONS]

@@ -12,8 +12,8 @@ from tests.support import boltdb
 
 from verdelta_agent.collectors.software import containerd
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import Section, check_rows
+from verdelta_agent.recorded_host import RecordedHost
 
 HOSTS = Path(__file__).parents[2] / "hosts"
 DATABASE = "/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from verdelta_agent.collectors.software import containers, docker, json_tree
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import Section, canonical, check_rows
+from verdelta_agent.recorded_host import RecordedHost
 
 HOSTS = Path(__file__).parents[2] / "hosts"
 ROOT = "/var/lib/docker"

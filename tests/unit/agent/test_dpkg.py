@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from verdelta_agent.collectors.software import dpkg
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 
 def stanza(name: str, status: str = "install ok installed", **fields: str) -> str:

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.hardware import edac, power
 from verdelta_agent.collectors.hardware.edac import CONTROLLERS, Controller
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import ABSENT, OK
+from verdelta_agent.recorded_host import RecordedHost
 
 CLASS = power.CLASS
 

@@ -10,8 +10,9 @@ import pytest
 
 from verdelta_agent.collectors.system import files
 from verdelta_agent.gather import collect
-from verdelta_agent.host import LocalHost, RecordedHost
+from verdelta_agent.host import LocalHost
 from verdelta_agent.model import canonical, rows_digest
+from verdelta_agent.recorded_host import RecordedHost
 
 MOUNTINFO = (
     "22 1 254:1 / / rw - ext4 /dev/vda1 rw\n"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.hardware import block, filesystems, partition_tables, superblocks
 from verdelta_agent.collectors.hardware.filesystems import decoded
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import FAILED, OK, check_rows
+from verdelta_agent.recorded_host import RecordedHost
 
 HOSTS = Path(__file__).parents[2] / "hosts"
 RECORDINGS = sorted(HOSTS.glob("*/hardware.filesystems*.json"))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.hardware import efi, firmware
 from verdelta_agent.collectors.hardware.firmware import VARIABLES
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import ABSENT, OK, canonical
+from verdelta_agent.recorded_host import RecordedHost
 
 PARTITION = uuid.UUID("5c1f2a0e-6f7c-4b57-9a3e-2b9d1c0e7a55")
 CERTIFICATE = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from verdelta_agent.collectors.software import flatpak
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 COMMIT = "7" * 64
 BRANCH = "/var/lib/flatpak/app/org.example.App/x86_64/stable"

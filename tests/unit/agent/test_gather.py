@@ -11,8 +11,9 @@ import pytest
 from verdelta_agent import gather as gathering
 from verdelta_agent.collectors import Entry
 from verdelta_agent.gather import REASON, gather, read
-from verdelta_agent.host import Host, LocalHost, RecordedHost
+from verdelta_agent.host import Host, LocalHost
 from verdelta_agent.model import ABSENT, FAILED, OK, Collector, Section, canonical, digest_sections
+from verdelta_agent.recorded_host import RecordedHost
 
 HOST = RecordedHost({})
 FINE = Section(OK, {"k": {"f": "x"}}, {"k": {"used": 1}})

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.hardware import block, cpu, memory, network, pci
 from verdelta_agent.collectors.hardware.sysfs import Device, has, place
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import ABSENT, FAILED, OK
+from verdelta_agent.recorded_host import RecordedHost
 
 PCI_DISK = "/sys/devices/pci0000:00/0000:00:1f.2/ata{0}/host{0}/target{0}:0:0/{0}:0:0:0/block/{1}"
 

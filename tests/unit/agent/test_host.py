@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from tests.support.unprivileged import as_nobody, open_directory
 
 from verdelta_agent import host as door
-from verdelta_agent.host import CHUNK, SMALL, Host, LocalHost, RecordedHost, printable
+from verdelta_agent.host import CHUNK, SMALL, Host, LocalHost, printable
+from verdelta_agent.recorded_host import RecordedHost
 
 SOURCES = Path(__file__).parents[3] / "agent/src"
 HERE = LocalHost()
@@ -416,9 +417,8 @@ def test_a_recorded_command_prints_what_it_printed_and_others_are_not_there() ->
 
 
 def test_a_local_copy_of_a_recorded_file_is_gone_when_the_process_ends() -> None:
-    program = (
-        "from verdelta_agent.host import RecordedHost as R; print(R({'files': {'/d/rpm': 'x'}}).local_path('/d/rpm'))"
-    )
+    recording = "{'files': {'/d/rpm': 'x'}}"
+    program = f"from verdelta_agent.recorded_host import RecordedHost as R; print(R({recording}).local_path('/d/rpm'))"
     environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
     printed = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=True)
     path = Path(printed.stdout.decode().strip())

@@ -15,8 +15,9 @@ from tests.support import fru as build
 from verdelta_agent import ipmi_device
 from verdelta_agent.collectors.hardware import fru, ipmi
 from verdelta_agent.gather import collect
-from verdelta_agent.host import Host, LocalHost, RecordedHost
+from verdelta_agent.host import Host, LocalHost
 from verdelta_agent.model import ABSENT, FAILED, OK, Section, canonical
+from verdelta_agent.recorded_host import RecordedHost
 
 SERVER = build.server()
 SUPPLY = build.power_supply()

@@ -13,9 +13,10 @@ import pytest
 from verdelta_agent import memory as remembering
 from verdelta_agent.audit import Audit, take
 from verdelta_agent.collectors import SECTIONS
-from verdelta_agent.host import LIMIT, QUESTIONS, Host, LocalHost, RecordedHost
+from verdelta_agent.host import LIMIT, QUESTIONS, Host, LocalHost
 from verdelta_agent.memory import Memory, Witness, dump, load
 from verdelta_agent.model import FAILED, OK, Collector, Section, failed, rows_digest
+from verdelta_agent.recorded_host import RecordedHost
 
 RECORDINGS = sorted((Path(__file__).parents[2] / "hosts").glob("*/*.json"))
 BY_NAME = {entry.name: entry.load() for entry in SECTIONS}

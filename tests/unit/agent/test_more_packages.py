@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from verdelta_agent.collectors.software import apk, flatpak, gem, npm, pacman, snap
 from verdelta_agent.gather import collect
-from verdelta_agent.host import LIMIT, RecordedHost
+from verdelta_agent.host import LIMIT
 from verdelta_agent.model import ABSENT, FAILED, OK, Section, canonical
+from verdelta_agent.recorded_host import RecordedHost
 
 APK = "P:musl\nV:{}\nA:x86_64\no:musl\nF:lib\nR:P:notthis\n\nP:zlib\nV:1.3\nA:x86_64\n\n"
 DESC = "%NAME%\nbash\n\n%VERSION%\n{}\n\n%ARCH%\nx86_64\n\n"

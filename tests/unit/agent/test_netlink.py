@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verdelta_agent import netlink
-from verdelta_agent.host import LocalHost, RecordedHost, RootedHost
+from verdelta_agent.host import LocalHost
 from verdelta_agent.netlink import Message, attributes, elements, message, messages
+from verdelta_agent.recorded_host import RecordedHost
+from verdelta_agent.rooted_host import RootedHost
 
 PARTS = st.lists(st.tuples(st.integers(0, 0x3FFF), st.binary(max_size=40)), max_size=6)
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.hardware import numa
 from verdelta_agent.collectors.hardware.numa import NODES, Node
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import ABSENT, FAILED, OK
+from verdelta_agent.recorded_host import RecordedHost
 
 BLOCK_SIZE = "/sys/devices/system/memory/block_size_bytes"
 

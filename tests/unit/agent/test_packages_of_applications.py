@@ -6,8 +6,8 @@ import pytest
 
 from verdelta_agent.collectors.software import gem, npm
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import Section
+from verdelta_agent.recorded_host import RecordedHost
 
 
 def section(module: Any, files: dict[str, Any], **more: Any) -> Section:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from verdelta_agent.collectors.hardware import display, edid, gpu, sensors, usb
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import OK, canonical
+from verdelta_agent.recorded_host import RecordedHost
 
 HOSTS = Path(__file__).parents[2] / "hosts"
 

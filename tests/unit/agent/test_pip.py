@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from verdelta_agent.collectors.software import pip
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 SITE = "/usr/local/lib/python3.11/site-packages"
 

@@ -11,8 +11,8 @@ from tests.support import boltdb, libpod
 
 from verdelta_agent.collectors.software import libpod_sqlite, oci, podman
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import Section, check_rows
+from verdelta_agent.recorded_host import RecordedHost
 
 HOSTS = Path(__file__).parents[2] / "hosts"
 ROOT = "/var/lib/containers/storage"

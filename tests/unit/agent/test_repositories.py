@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verdelta_agent.collectors.software import repositories
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import ABSENT, OK, Section, canonical
+from verdelta_agent.recorded_host import RecordedHost
 
 
 def section(files: dict[str, Any]) -> Section:

@@ -18,7 +18,8 @@ from verdelta_agent.collectors.software import rpm
 from verdelta_agent.collectors.software.rpmdb import bdb, header, ndb, read_packages, sqlite
 from verdelta_agent.collectors.software.rpmdb.header import Corrupt, Package
 from verdelta_agent.gather import collect
-from verdelta_agent.host import LocalHost, RecordedHost
+from verdelta_agent.host import LocalHost
+from verdelta_agent.recorded_host import RecordedHost
 
 HEADERS = [
     write.header("bash", "5.1.8", "9.el9", architecture="x86_64", rsa=write.signature("199e2f91fd431d51")),

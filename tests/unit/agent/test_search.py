@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from verdelta_agent import search
-from verdelta_agent.host import Host, LocalHost, RecordedHost, RootedHost
+from verdelta_agent.host import Host, LocalHost
 from verdelta_agent.memory import Memory, Witness, dump, load
+from verdelta_agent.recorded_host import RecordedHost
+from verdelta_agent.rooted_host import RootedHost
 
 WANTED, CLOSED = r".*/node_modules", r".*/\.[^/]*"
 

@@ -11,8 +11,8 @@ from tests.support import smbios as build
 from verdelta_agent.collectors.hardware import smbios, smbios_types
 from verdelta_agent.collectors.hardware.smbios_table import HANDLES, LIMIT, EntryPoint, parse_entry_point
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import ABSENT, FAILED, OK, canonical
+from verdelta_agent.recorded_host import RecordedHost
 
 ENTRY, SERVER = build.server()
 TABLES = "/sys/firmware/dmi/tables/"

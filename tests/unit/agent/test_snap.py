@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from verdelta_agent.collectors.software import snap
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.model import Section
+from verdelta_agent.recorded_host import RecordedHost
 
 STATE = "/var/lib/snapd/state.json"
 ROOT = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.system import unit_files, units
 from verdelta_agent.collectors.system.unit_files import Install, Link, parse_install, state_of
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 ETC, USR = "/etc/systemd/system", "/usr/lib/systemd/system"
 SERVICE = "[Service]\nExecStart=/bin/true\n"

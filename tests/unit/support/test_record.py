@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tests.support.record import RecordingHost, main, record, renew
 
-from verdelta_agent.host import LocalHost, RecordedHost
+from verdelta_agent.host import LocalHost
+from verdelta_agent.recorded_host import RecordedHost
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verdelta_agent.collectors.system import authorized_keys, cron, limits, sshd, sudoers
-from verdelta_agent.host import FileStatus, RecordedHost
+from verdelta_agent.host import FileStatus
 from verdelta_agent.model import ABSENT, Section, canonical
+from verdelta_agent.recorded_host import RecordedHost
 
 
 def section(collector: Any, files: dict[str, Any], **more: Any) -> Section:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.system import groups, users
 from verdelta_agent.collectors.system.colon_separated import number
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 DES = "ab01FAX.bQRSU"
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.system import firewall, nftables
 from verdelta_agent.collectors.system.nftables import Answers, parse
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.netlink import message
+from verdelta_agent.recorded_host import RecordedHost
 
 RECORDED = Path(__file__).parents[3] / "hosts/debian-12/system.firewall.json"
 HOST: dict[str, Any] = json.loads(RECORDED.read_text())["host"]

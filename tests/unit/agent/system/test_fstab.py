@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.system import fstab
 from verdelta_agent.collectors.system.fstab import parse_crypttab, parse_fstab, stable_options
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 
 def test_fstab_takes_tabs_comments_and_missing_fields() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from verdelta_agent.collectors.system import kernel, modules
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 KERNEL = {
     "/proc/sys/kernel/osrelease": "6.1.0\n",

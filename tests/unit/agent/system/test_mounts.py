@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.system import mounts
 from verdelta_agent.collectors.system.mounts import parse, planned, stable_options, unescape, without_password
 from verdelta_agent.gather import collect
-from verdelta_agent.host import Host, RecordedHost
+from verdelta_agent.host import Host
+from verdelta_agent.recorded_host import RecordedHost
 
 ROOT = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
 

@@ -14,8 +14,8 @@ from verdelta_agent.collectors.system import network
 from verdelta_agent.collectors.system.network import parse_resolver
 from verdelta_agent.collectors.system.rtnetlink import Lists, parse
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.netlink import message
+from verdelta_agent.recorded_host import RecordedHost
 
 RECORDED = Path(__file__).parents[3] / "hosts/debian-12/system.network.json"
 HOST: dict[str, Any] = json.loads(RECORDED.read_text())["host"]

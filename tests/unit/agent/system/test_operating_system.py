@@ -10,7 +10,7 @@ from verdelta_agent.collectors.system import host as operating_system
 from verdelta_agent.collectors.system import virtualisation
 from verdelta_agent.collectors.system.host import assignments, family, machine_digest, time_zone
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 NAME = {"/proc/sys/kernel/hostname": "h1\n", "/proc/sys/kernel/arch": "x86_64\n"}
 

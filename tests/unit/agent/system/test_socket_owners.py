@@ -9,7 +9,8 @@ import pytest
 from tests.support.unprivileged import as_nobody
 
 from verdelta_agent.collectors.system import sockets
-from verdelta_agent.host import LocalHost, RecordedHost
+from verdelta_agent.host import LocalHost
+from verdelta_agent.recorded_host import RecordedHost
 from verdelta_agent.socket_owners import find
 
 

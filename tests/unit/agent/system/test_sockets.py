@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.system import sockets
 from verdelta_agent.collectors.system.sockets import Socket, client_ports, decode_address, parse, parse_table
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
 from verdelta_agent.netlink import message
+from verdelta_agent.recorded_host import RecordedHost
 
 HEADER = "  sl  local_address rem_address   st\n"
 

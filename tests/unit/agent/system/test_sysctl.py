@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.system import sysctl
 from verdelta_agent.collectors.system.sysctl import LEFT_OUT, left_out
 from verdelta_agent.gather import collect
-from verdelta_agent.host import RecordedHost
+from verdelta_agent.recorded_host import RecordedHost
 
 
 def section(files, **more):

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from verdelta_agent.collectors.system import firewall, xtables
 from verdelta_agent.collectors.system.xtables import is_untouched, parse
 from verdelta_agent.gather import collect
-from verdelta_agent.host import LocalHost, RecordedHost, RootedHost
+from verdelta_agent.host import LocalHost
 from verdelta_agent.model import Section
+from verdelta_agent.recorded_host import RecordedHost
+from verdelta_agent.rooted_host import RootedHost
 
 RECORDED = Path(__file__).parents[3] / "hosts/debian-12/system.firewall@legacy.json"
 HOST: dict[str, Any] = json.loads(RECORDED.read_text())["host"]

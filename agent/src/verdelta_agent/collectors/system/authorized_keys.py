@@ -10,8 +10,9 @@ that does not answer would hold the audit up.
 import re
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from ...host import Host, printable, walk
+from ...host import Host, printable
 from ...model import OK, Collector, Row, Rows, Section, absent
+from ...paths import walk
 from ..configuration import Reader
 from ..incomplete import missing, together
 from .colon_separated import unused
