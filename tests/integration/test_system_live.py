@@ -110,13 +110,14 @@ def test_passwords_have_the_state_that_passwd_tells() -> None:
     section, told = side_by_side(users.COLLECTOR, lambda: tool("passwd", "--status", "--all"))
     states = {"L": users.LOCKED, "LK": users.LOCKED, "P": users.SET, "PS": users.SET, "NP": users.NONE}
     for line in told.splitlines():
-        name, state, day = line.split()[:3]
+        name, state, day, _, most_days = line.split()[:5]
         row = section.rows[name]
         # passwd calls locked only what begins with !; shadow(5) whatever no password can fit, like Debian's *
         assert row["password"] == states[state] or (row["password"], states[state]) == (users.LOCKED, users.SET)
         month_first = re.fullmatch(r"(\d\d)/(\d\d)/(\d{4})", day)
         changed = "{2}-{0}-{1}".format(*month_first.groups()) if month_first else day
         assert row["password_changed"] in (changed, None)
+        assert row["password_max_days"] == (None if most_days == "-1" else int(most_days))
 
 
 def test_groups_are_those_that_the_c_library_knows() -> None:

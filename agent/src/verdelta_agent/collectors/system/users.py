@@ -18,6 +18,8 @@ LAST_DAY = 2932896  # since 1970: 9999-12-31
 IN_SHADOW = "x"  # in the place of a password: it stands in /etc/shadow
 LOCKED, SET, NONE, UNKNOWN = "locked", "set", "none", "unknown"
 
+NOTHING_KNOWN: Row = {"password": None, "password_changed": None, "password_max_days": None, "expires": None}
+
 Shadow = Mapping[str, Row]
 
 
@@ -53,20 +55,20 @@ def _user(entry: Entry, shadow: Optional[Shadow]) -> Row:
     row: Row = {"gecos": gecos, "home": home, "shell": shell}
     if is_inclusion(entry):
         row.update(uid=number(uid) if uid else None, gid=number(gid) if gid else None)
-        row.update(password=None, password_changed=None, expires=None)
+        row.update(NOTHING_KNOWN)
         return row
     row.update(uid=number(uid), gid=number(gid))
     if shadow is None:
-        row.update(password=None, password_changed=None, expires=None)
+        row.update(NOTHING_KNOWN)
     else:
-        row.update(shadow.get(name, {"password": UNKNOWN, "password_changed": None, "expires": None}))
+        row.update(shadow.get(name, dict(NOTHING_KNOWN, password=UNKNOWN)))
     if password != IN_SHADOW:  # passwd holds a password of its own: then nobody asks shadow for one
         row["password"] = password_state(password)
     return row
 
 
 def parse_shadow(text: str) -> Tuple[Dict[str, Row], List[int]]:
-    """Return name -> {password, password_changed, expires}, and the numbers of the lines that are no entries."""
+    """Return name -> what is known of the password and the account, and the numbers of the lines that are none."""
     return parse_lines(text, 9, _secret)
 
 
@@ -74,6 +76,7 @@ def _secret(entry: Entry) -> Tuple[str, Row]:
     return entry[0], {
         "password": password_state(entry[1]),
         "password_changed": _day(entry[2]),
+        "password_max_days": None if entry[4] in ("", "-1") else number(entry[4]),
         "expires": _day(entry[7]),
     }
 
@@ -113,6 +116,7 @@ COLLECTOR = Collector(
         "password": "locked, set, none (nobody is asked for one) or unknown (no entry in shadow); "
         "null where shadow may not be read",
         "password_changed": "day of the last change; 1970-01-01 for one that has to be changed at the next login",
+        "password_max_days": "days after which a password has to be changed; 99999 for never, null for no say",
         "expires": "day from which on the account is closed; null for never",
     },
 )
