@@ -110,6 +110,41 @@ def test_an_idle_network_gives_the_same_rows() -> None:
     assert section("system.network")["rows"] == section("system.network")["rows"]
 
 
+LINKS = (
+    "link add br7 type bridge stp_state 1 vlan_filtering 0",
+    "link add vx7 type vxlan id 7 dstport 4789 dev eth0",
+    "link add link eth0 name eth0.7 type vlan id 7",
+    "link add bond7 type bond mode active-backup miimon 100",
+    "link add port7 type veth peer name end7",
+    "link set port7 master br7 up",
+    "link set vx7 mtu 1400",
+)
+
+
+def test_interfaces_are_those_that_ip_lists_with_what_is_made_of_them() -> None:
+    for line in LINKS:
+        try:
+            run("ip", "-n", NAME, *line.split())
+        except AssertionError as error:
+            print(f"left out: {error}")  # this kernel knows no such interface
+    seen = section("hardware.network")
+    ours = {row["name"]: row for row in [*seen["volatile"].values(), *seen["rows"].values()] if "name" in row}
+    listed = json.loads(run("ip", "-n", NAME, "-j", "-d", "link"))
+    assert set(ours) == {link["ifname"] for link in listed}
+    for link in listed:
+        row, made = ours[link["ifname"]], link.get("linkinfo", {})
+        assert (row["mtu"], row["master"], row["enabled"]) == (link["mtu"], link.get("master"), "UP" in link["flags"])
+        told, kind = made.get("info_data", {}), made.get("info_kind")
+        if kind in ("bridge", "vxlan", "vlan", "bond"):
+            assert row["kind"] == kind
+        if kind == "bridge":
+            assert (int(row["stp_state"]), int(row["vlan_filtering"])) == (told["stp_state"], told["vlan_filtering"])
+        if kind == "vlan":
+            assert (row["vlan"], row["vlan_of"]) == (told["id"], link["link"])
+        if kind == "bond":
+            assert (row["mode"], int(row["miimon"])) == (told["mode"], told["miimon"])
+
+
 SERVE = """
 import os, socket, sys
 sys.path.insert(0, sys.argv[1])
