@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -160,30 +161,33 @@ datagrams.bind(("127.0.0.1", 5000))
 datagrams.connect(("127.0.0.1", 53))
 from verdelta_agent.collectors.system import sockets
 from verdelta_agent.host import LocalHost
-import json, subprocess
+import json, re, subprocess
 asked, read = sockets._asked(LocalHost()), sockets._read(LocalHost())
 section = sockets.collect(LocalHost())
-listed = subprocess.run(["ss", "-lntuH"], capture_output=True, text=True, check=True).stdout
-print(json.dumps([sorted(asked) if asked is not None else None, sorted(read), sorted(section.rows), listed]))
+listed = subprocess.run(["ss", "-lntupH"], capture_output=True, text=True, check=True).stdout
+listed = re.sub("pid=([0-9]+)", lambda found: "program=" + os.readlink("/proc/%s/exe" % found.group(1)), listed)
+programs = {key: row["programs"] for key, row in section.rows.items()}
+print(json.dumps([sorted(asked) if asked is not None else None, sorted(read), programs, listed]))
 """
 
 
-def test_sockets_are_those_that_ss_lists_and_the_same_by_netlink_and_by_the_files() -> None:
+def test_sockets_and_their_programs_are_those_of_ss_and_the_same_by_netlink_and_by_the_files() -> None:
     if shutil.which("ss") is None:
         pytest.skip("ss is not installed")
-    asked, read, rows, listed = json.loads(within(sys.executable, "-ISE", "-c", SERVE, str(AGENT)))
+    asked, read, programs, listed = json.loads(within(sys.executable, "-ISE", "-c", SERVE, str(AGENT)))
     if asked is None:
         print("this kernel is not asked by netlink: it would load modules, or does not answer")
     else:
         assert asked == read
-    theirs = set()
+    theirs: dict[str, list[str]] = {}
     for line in listed.splitlines():
         protocol, _, _, _, local = line.split()[:5]
         address, _, port = local.rpartition(":")
         if protocol == "udp" and int(port) >= 32768:  # a client's, as far as one can tell
             continue
-        theirs.add(f"{protocol} {'[::]' if address == '*' else address.partition('%')[0]}:{port}")
-    assert set(rows) == theirs
+        key = f"{protocol} {'[::]' if address == '*' else address.partition('%')[0]}:{port}"
+        theirs[key] = sorted({*theirs.get(key, []), *re.findall("program=([^,]+)", line)})
+    assert programs == theirs
 
 
 RULES = """
