@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,6 +111,41 @@ def test_an_idle_network_gives_the_same_rows() -> None:
     assert section("system.network")["rows"] == section("system.network")["rows"]
 
 
+LINKS = (
+    "link add br7 type bridge stp_state 1 vlan_filtering 0",
+    "link add vx7 type vxlan id 7 dstport 4789 dev eth0",
+    "link add link eth0 name eth0.7 type vlan id 7",
+    "link add bond7 type bond mode active-backup miimon 100",
+    "link add port7 type veth peer name end7",
+    "link set port7 master br7 up",
+    "link set vx7 mtu 1400",
+)
+
+
+def test_interfaces_are_those_that_ip_lists_with_what_is_made_of_them() -> None:
+    for line in LINKS:
+        try:
+            run("ip", "-n", NAME, *line.split())
+        except AssertionError as error:
+            print(f"left out: {error}")  # this kernel knows no such interface
+    seen = section("hardware.network")
+    ours = {row["name"]: row for row in [*seen["volatile"].values(), *seen["rows"].values()] if "name" in row}
+    listed = json.loads(run("ip", "-n", NAME, "-j", "-d", "link"))
+    assert set(ours) == {link["ifname"] for link in listed}
+    for link in listed:
+        row, made = ours[link["ifname"]], link.get("linkinfo", {})
+        assert (row["mtu"], row["master"], row["enabled"]) == (link["mtu"], link.get("master"), "UP" in link["flags"])
+        told, kind = made.get("info_data", {}), made.get("info_kind")
+        if kind in ("bridge", "vxlan", "vlan", "bond"):
+            assert row["kind"] == kind
+        if kind == "bridge":
+            assert (int(row["stp_state"]), int(row["vlan_filtering"])) == (told["stp_state"], told["vlan_filtering"])
+        if kind == "vlan":
+            assert (row["vlan"], row["vlan_of"]) == (told["id"], link["link"])
+        if kind == "bond":
+            assert (row["mode"], int(row["miimon"])) == (told["mode"], told["miimon"])
+
+
 SERVE = """
 import os, socket, sys
 sys.path.insert(0, sys.argv[1])
@@ -125,30 +161,33 @@ datagrams.bind(("127.0.0.1", 5000))
 datagrams.connect(("127.0.0.1", 53))
 from verdelta_agent.collectors.system import sockets
 from verdelta_agent.host import LocalHost
-import json, subprocess
+import json, re, subprocess
 asked, read = sockets._asked(LocalHost()), sockets._read(LocalHost())
 section = sockets.collect(LocalHost())
-listed = subprocess.run(["ss", "-lntuH"], capture_output=True, text=True, check=True).stdout
-print(json.dumps([sorted(asked) if asked is not None else None, sorted(read), sorted(section.rows), listed]))
+listed = subprocess.run(["ss", "-lntupH"], capture_output=True, text=True, check=True).stdout
+listed = re.sub("pid=([0-9]+)", lambda found: "program=" + os.readlink("/proc/%s/exe" % found.group(1)), listed)
+programs = {key: row["programs"] for key, row in section.rows.items()}
+print(json.dumps([sorted(asked) if asked is not None else None, sorted(read), programs, listed]))
 """
 
 
-def test_sockets_are_those_that_ss_lists_and_the_same_by_netlink_and_by_the_files() -> None:
+def test_sockets_and_their_programs_are_those_of_ss_and_the_same_by_netlink_and_by_the_files() -> None:
     if shutil.which("ss") is None:
         pytest.skip("ss is not installed")
-    asked, read, rows, listed = json.loads(within(sys.executable, "-ISE", "-c", SERVE, str(AGENT)))
+    asked, read, programs, listed = json.loads(within(sys.executable, "-ISE", "-c", SERVE, str(AGENT)))
     if asked is None:
         print("this kernel is not asked by netlink: it would load modules, or does not answer")
     else:
         assert asked == read
-    theirs = set()
+    theirs: dict[str, list[str]] = {}
     for line in listed.splitlines():
         protocol, _, _, _, local = line.split()[:5]
         address, _, port = local.rpartition(":")
         if protocol == "udp" and int(port) >= 32768:  # a client's, as far as one can tell
             continue
-        theirs.add(f"{protocol} {'[::]' if address == '*' else address.partition('%')[0]}:{port}")
-    assert set(rows) == theirs
+        key = f"{protocol} {'[::]' if address == '*' else address.partition('%')[0]}:{port}"
+        theirs[key] = sorted({*theirs.get(key, []), *re.findall("program=([^,]+)", line)})
+    assert programs == theirs
 
 
 RULES = """

@@ -275,10 +275,10 @@ ETH0 = "/sys/devices/pci0000:00/0000:00:03.0/net/eth0"
 
 
 def borrowed(ethtool: dict[str, Any]) -> dict[str, Any]:
-    """Return the row of an interface for which another address is in use than its own."""
+    """Return the row of an interface for which another address is in use than its own, on Linux 6.1.0-49-amd64."""
     files = {"type": "1", "address": "02:00:00:00:00:01", "addr_assign_type": "3", "flags": "0x1003", "mtu": "1500"}
     recording = {
-        "files": {f"{ETH0}/{name}": value + "\n" for name, value in files.items()},
+        "files": {network.RELEASE: "6.1.0-49-amd64\n", **{f"{ETH0}/{name}": value for name, value in files.items()}},
         "links": {"/sys/class/net/eth0": f"../..{ETH0[4:]}", f"{ETH0}/device": "../../../0000:00:03.0"},
         "ethtool": ethtool,
     }
@@ -297,6 +297,16 @@ def test_an_address_that_another_one_hides_and_the_firmware_are_asked_of_the_dri
     row = borrowed(asked)
     assert (row["key"], row["mac"]) == ("b8:ce:f6:01:02:03", "b8:ce:f6:01:02:03")
     assert row["firmware"] == "14.32.1010 (MT_1)"
+
+
+@pytest.mark.parametrize(
+    ("version", "shown"),
+    [(b"5.8-2.0.3", "5.8-2.0.3"), (b"1.0.0", "1.0.0"), (b"6.1.0-49-amd64", None), (b"", None), (b"N/A", None)],
+)
+def test_a_drivers_version_shows_where_it_is_not_the_kernels(version: bytes, shown: str | None) -> None:
+    information = network._INFORMATION[:36] + version.ljust(160, b"\0")
+    row = borrowed({f"eth0 {network._INFORMATION.hex()}": information.hex()})
+    assert (row["driver_version"], row["firmware"]) == (shown, None)
 
 
 @pytest.mark.parametrize("firmware", [b"", b"N/A", b"\0junk"])

@@ -127,6 +127,29 @@ def test_a_resolver_that_may_not_be_read_makes_the_section_partial() -> None:
     assert len(section.rows) > 5
 
 
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        (
+            "passwd: files\nhosts:\tfiles   resolve [!UNAVAIL=return] dns # last\n",
+            "files resolve [!UNAVAIL=return] dns",
+        ),
+        (" hosts : files\nhosts: dns\n", "files"),
+        ("#hosts: files\npasswd: files\n", None),
+    ],
+)
+def test_it_shows_where_names_of_hosts_are_looked_up(text: str, sources: str | None) -> None:
+    files = {**HOST["files"], "/etc/resolv.conf": "nameserver 192.0.2.1\n", "/etc/nsswitch.conf": text}
+    section = collect(RecordedHost({**HOST, "files": files}), network.COLLECTOR)
+    assert (section.rows["resolver"]["sources"], section.error) == (sources, None)
+
+
+def test_lists_of_sources_that_may_not_be_read_make_the_section_partial() -> None:
+    files = {**HOST["files"], "/etc/nsswitch.conf": {"error": "EACCES"}}
+    section = collect(RecordedHost({**HOST, "files": files}), network.COLLECTOR)
+    assert section.error and "/etc/nsswitch.conf" in section.error
+
+
 def test_the_resolver_is_read_as_the_c_library_reads_it() -> None:
     text = "# x\n; y\ndomain a.example\nsearch b.example c.example\nnameserver 192.0.2.1\nnameserver\toptions\n"
     assert parse_resolver(text + "options timeout:1 rotate\noptions ndots:2\n\nnameserver\n") == {

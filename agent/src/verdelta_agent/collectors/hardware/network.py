@@ -34,8 +34,10 @@ _LOCAL_LEAF = re.compile(r"\|-- ([0-9]+(?:\.[0-9]+){3})\n +/32 host LOCAL")
 _PERMANENT = "0"  # addr_assign_type: 1 is random, 2 taken from another interface, 3 set by somebody
 _ADMIN_UP = 1  # of the flags
 _LIMIT = 256 << 10  # bytes of a list of routes; a router's own is longer, and its addresses are not worth it
-_FIRMWARE, _TOLD = "ethtool firmware", "ethtool permanent address"  # attributes that no file has
-_NO_FIRMWARE: Dict[str, Optional[str]] = {"": None, "N/A": None, "n/a": None}
+# Attributes that no file has.
+_VERSION, _FIRMWARE, _TOLD = "ethtool version", "ethtool firmware", "ethtool permanent address"
+_NO_VERSION = ("", "N/A", "n/a")
+RELEASE = "/proc/sys/kernel/osrelease"
 _INFORMATION = pack("=I", 3) + bytes(192)  # ETHTOOL_GDRVINFO: driver, its version, the firmware's …
 _PERMANENT_ADDRESS = pack("=II", 0x20, 32) + bytes(32)  # ETHTOOL_GPERMADDR
 _LEASED_BY_NOBODY = 0x80  # of the flags of an IPv6 address: it has no lifetime
@@ -90,8 +92,13 @@ def _read(host: Host, name: str, path: str) -> Interface:
 
 def _ask_driver(host: Host, device: Device) -> None:
     """Add what the driver alone tells: the firmware's version, and an address that another one is in use for."""
-    version = _driver(host, device.name, _INFORMATION)[68:100].split(b"\0", 1)[0]
-    device.attributes[_FIRMWARE] = version.decode("utf-8", "backslashreplace").strip()
+    information = _driver(host, device.name, _INFORMATION)
+    for name, part in ((_VERSION, information[36:68]), (_FIRMWARE, information[68:100])):
+        version = part.split(b"\0", 1)[0].decode("utf-8", "backslashreplace").strip()
+        if version not in _NO_VERSION:
+            device.attributes[name] = version
+    if device.attributes.get(_VERSION) == (host.read_or_none(RELEASE) or "")[:31]:  # it has none of its own
+        del device.attributes[_VERSION]
     if device.attributes.get("type") == "1" and permanent_address(device) is None:
         octets = _driver(host, device.name, _PERMANENT_ADDRESS)[8:14]
         if len(octets) == 6 and octets.strip(b"\0"):
@@ -186,7 +193,8 @@ def _row(interface: Interface) -> Row:
         row["driver"] = uevent(found.get("device/uevent")).get("DRIVER")
         row["place"] = place(interface.device.path)
         row["mac"] = permanent_address(interface.device)
-        row["firmware"] = _NO_FIRMWARE.get(found.get(_FIRMWARE, ""), found.get(_FIRMWARE))
+        row["driver_version"] = found.get(_VERSION)
+        row["firmware"] = found.get(_FIRMWARE)
     for attribute in _BOND + _BRIDGE:
         if attribute in found:
             row[attribute.rpartition("/")[2]] = found[attribute].partition(" ")[0]
@@ -271,6 +279,7 @@ COLLECTOR = Collector(
         "kind": "ethernet, wlan, infiniband, loopback, bridge, bond, vlan, vxlan …",
         "driver": "driver of the hardware",
         "place": "where it is plugged in: pci-0000:3b:00.0",
+        "driver_version": "version of the driver, where it is another one than the kernel's",
         "firmware": "version of its firmware, where the driver tells",
         "mac": "permanent address, or null where another one hides it",
         "mtu": "largest packet, in bytes",

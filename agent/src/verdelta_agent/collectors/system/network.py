@@ -1,7 +1,7 @@
 """Addresses that are set for good, routes of the main table, policy rules, and the resolver of names.
 
-Source of the format: resolv.conf(5); of the messages see rtnetlink.py, of the files below /proc/net route.c of
-net-tools, and net/ipv6/route.c and addrconf.c of the kernel.
+Source of the format: resolv.conf(5), nsswitch.conf(5); of the messages see rtnetlink.py, of the files below /proc/net
+route.c of net-tools, and net/ipv6/route.c and addrconf.c of the kernel.
 
 Compared is what somebody has set.  What was leased, advertised, learnt from other routers or made by the kernel
 itself is only shown, and so is whatever belongs to interfaces that containers and virtual machines make for themselves.
@@ -23,6 +23,7 @@ from .rtnetlink import LINKS, Lists, parse, passing
 
 DEVICES = "/proc/net/dev"
 RESOLVER = "/etc/resolv.conf"
+SOURCES = "/etc/nsswitch.conf"
 ADDRESSES6, ROUTES4, ROUTES6 = "/proc/net/if_inet6", "/proc/net/route", "/proc/net/ipv6_route"
 
 # The requests, each with the whole structure of its list, which newer kernels insist on.
@@ -87,7 +88,29 @@ def _resolver(host: Host) -> Tuple[Rows, Optional[str]]:
         row = {}
     except OSError as error:
         return {}, "%s: %s" % (RESOLVER, error.strerror)
-    return {"resolver": dict(row, kind="resolver", link=link)} if row or link else {}, None
+    sources, unread = _sources(host)
+    if not row and not link and sources is None:
+        return {}, unread
+    return {"resolver": dict(row, kind="resolver", link=link, sources=sources)}, unread
+
+
+def _sources(host: Host) -> Tuple[Optional[str], Optional[str]]:
+    """Return where names of hosts are looked up, or None where nothing tells, and what is missing."""
+    try:
+        return parse_sources(host.read(SOURCES, CHUNK)), None
+    except FileNotFoundError:
+        return None, None
+    except OSError as error:
+        return None, "%s: %s" % (SOURCES, error.strerror)
+
+
+def parse_sources(text: str) -> Optional[str]:
+    """Return what nsswitch.conf(5) says of hosts, with one space between its words."""
+    for line in text.split("\n"):
+        database, colon, sources = line.partition("#")[0].partition(":")
+        if colon and database.strip() == "hosts":
+            return " ".join(sources.split())
+    return None
 
 
 def parse_resolver(text: str) -> Row:
@@ -182,6 +205,7 @@ COLLECTOR = Collector(
         "nameservers": "servers that are asked, in this order",
         "search": "domains that are appended to a short name, in this order",
         "link": "where /etc/resolv.conf links to",
+        "sources": "where names of hosts are looked up, in this order: files, dns, resolve …; null: nothing tells",
     },
     volatile={
         "reason": "why the whole row is never compared: a lease, an advertisement, a routing daemon or the kernel has "
