@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import pytest
 
 from verdelta_agent.collectors import SECTIONS
-from verdelta_agent.collectors.hardware import block, cpu, memory, network, pci
+from verdelta_agent.collectors.hardware import block, cpu, gpu, memory, network, pci, sensors, usb
 from verdelta_agent.gather import collect
 from verdelta_agent.host import LocalHost
-from verdelta_agent.model import ABSENT, Collector, Section, rows_digest
+from verdelta_agent.model import ABSENT, OK, Collector, Section, rows_digest
 
 HARDWARE = [entry.load() for entry in SECTIONS if entry.name.startswith("hardware.")]
 Seen = TypeVar("Seen")
@@ -42,7 +42,7 @@ def devices() -> list[str]:
     """Return the names of everything that can be plugged, and what the loop devices hold."""
     names = [
         str(path)
-        for pattern in ("class/block/*", "class/net/*", "bus/pci/devices/*")
+        for pattern in ("class/block/*", "class/net/*", "class/hwmon/*", "bus/pci/devices/*", "bus/usb/devices/*")
         for path in Path("/sys").glob(pattern)
     ]
     return names + [f"{path} {path.read_text()}" for path in Path("/sys/block").glob("loop*/loop/backing_file")]
@@ -152,3 +152,51 @@ def test_pci_devices_are_those_of_lspci() -> None:
             device.get("SVendor", "0000"),
             device.get("SDevice", "0000"),
         )
+
+
+def test_adapters_are_the_display_and_compute_devices_of_lspci() -> None:
+    section, listed = side_by_side(gpu.COLLECTOR, lambda: tool("lspci", "-D", "-n", "-k"))
+    found = re.findall(r"^(\S+) ((?:03|12)\d\d): (\w+):(\w+)((?:.*\n\t.*)*)", listed, re.MULTILINE)
+    on_pci = {key: row for key, row in section.rows.items() if "vendor" in row}  # lspci has not what is built in
+    assert on_pci.keys() == {address for address, *_ in found}
+    for address, kind, vendor, device, more in found:
+        row = on_pci[address]
+        assert (row["class"][:4], row["vendor"], row["device"]) == (kind, vendor, device)
+        driver = re.search(r"Kernel driver in use: (\S+)", more)
+        assert row["driver"] == (driver.group(1) if driver else None)
+
+
+def test_usb_devices_are_those_of_lsusb() -> None:
+    if collect(LocalHost(), usb.COLLECTOR).status == ABSENT:
+        pytest.skip("there is no USB on this machine")
+    section, listed = side_by_side(usb.COLLECTOR, lambda: tool("lsusb"))
+    shown = re.findall(r"^Bus (\d+) Device (\d+): ID (\w+):(\w+)", listed, re.MULTILINE)
+    ours = [
+        (moving["bus"], moving["number"], section.rows[key]["vendor"], section.rows[key]["device"])
+        for key, moving in section.volatile.items()
+    ]
+    assert sorted(ours) == sorted(shown)
+    # lsusb -t repeats a device for each of its interfaces, and calls a root hub's driver that of its controller.
+    leaves = re.findall(r"\|__ .*Dev \d+, If \d+, .*Driver=([^/,]*)", tool("lsusb", "-t"))
+    drivers = {driver for key, row in section.rows.items() if re.search(r"usbv\d-", key) for driver in row["drivers"]}
+    assert drivers == set(leaves) - {"", "usbfs"}
+
+
+def test_sensors_are_those_of_lm_sensors() -> None:
+    if collect(LocalHost(), sensors.COLLECTOR).status == ABSENT:
+        pytest.skip("there are no sensors on this machine")
+    section, listed = side_by_side(sensors.COLLECTOR, lambda: tool("sensors", "-u"))
+    assert section.status == OK
+    shown = re.findall(r"^(\S.*):\n(?:  .*\n)*?  \w+_(?:input|average): ([-0-9.]+)", listed, re.MULTILINE)
+    ours = {key: row["label"] or key.rpartition(" ")[2] for key, row in section.volatile.items()}
+    readings = {
+        ours[key]: value
+        for key, row in section.volatile.items()
+        for field, value in row.items()
+        if field not in ("label", "opened") and value is not None
+    }
+    # sensors leaves out the chips that it knows only as a battery's, and what its configuration ignores.
+    assert {label for label, _ in shown} <= set(readings)
+    for label, value in shown:
+        if list(ours.values()).count(label) == 1 and label in ("Composite", "temp1"):
+            assert abs(readings[label] / 1000 - float(value)) < 20

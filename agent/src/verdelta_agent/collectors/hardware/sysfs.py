@@ -3,6 +3,7 @@
 Source of the format: Documentation/ABI and Documentation/admin-guide/sysfs-rules.rst of the Linux kernel.
 """
 
+import errno
 import re
 from typing import Dict, Iterable, NamedTuple, Optional
 
@@ -18,6 +19,7 @@ _PLACES = (
     (re.compile(r"((?:vbd|vif)-[0-9]+)$"), "xen"),
     (re.compile(r"([0-9a-f]+\.[0-9a-f]\.[0-9a-f]{4})$"), "ccw"),
 )
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO)
 
 
 class Device(NamedTuple):
@@ -52,6 +54,19 @@ def read_attributes(host: Host, directory: str, names: Iterable[str]) -> Dict[st
     """Return those of the named attributes that can be read and are not empty."""
     texts = ((name, host.read_or_none("%s/%s" % (directory, name))) for name in names)
     return {name: text for name, text in texts if text}
+
+
+def read_present(host: Host, path: str) -> Optional[str]:
+    """Return an attribute that every device has, or None where the device has gone away meanwhile.
+
+    Raises OSError when it is there and cannot be read: a device that hides is not one that was unplugged.
+    """
+    try:
+        return host.read(path, 4096).strip()
+    except OSError as error:
+        if error.errno in _GONE:
+            return None
+        raise
 
 
 def number(text: Optional[str]) -> Optional[int]:
@@ -104,3 +119,16 @@ def place(path: str) -> str:
             found[before] = part
         before = part
     return "/".join("%s-%s" % step for step in found.items())
+
+
+def seat(path: str) -> str:
+    """Return where a device is plugged in, or built in, so that two of them on one chip differ; "" of a virtual one.
+
+    What is built in (platform-fe980000.usb) has the last name that is the firmware's: those that end in .auto are
+    numbered in the order of discovery.
+    """
+    where = place(path)
+    if (where and not where.startswith("platform-")) or path.startswith("/sys/devices/virtual/"):
+        return where
+    given = [name for name in path.partition("/sys/devices/")[2].split("/") if name and not name.endswith(".auto")]
+    return "platform-" + given[-1] if given else ""
