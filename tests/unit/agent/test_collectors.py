@@ -44,3 +44,9 @@ def test_every_field_that_is_collected_is_described(collector) -> None:
         rows = [*expected["rows"].values(), *expected.get("volatile", {}).values()]
         seen = {field for row in rows for field in row}
         assert seen <= described, f"{recording}: {sorted(seen - described)} are not described"
+
+
+@pytest.mark.parametrize("collector", COLLECTORS, ids=lambda collector: collector.name)
+def test_every_section_was_recorded_on_two_systems_at_least(collector) -> None:
+    systems = {path.parent.name for path in RECORDINGS if path.stem.partition("@")[0] == collector.name}
+    assert len(systems) >= 2
