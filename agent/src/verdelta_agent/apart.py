@@ -29,6 +29,7 @@ SILENT = (
 ) + ("ocfs2", "orangefs", "pvfs2", "coda", "glusterfs", "vboxsf", "prl_fs", "vmhgfs")
 NEVER_SILENT = ("fusectl", "nfsd")  # the kernel's own settings
 BY_SYSTEMD = " /proc/sys/fs/binfmt_misc "  # an autofs on most hosts, behind which there is the kernel
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 FATAL = 128  # a shell's exit code of a command that a signal ended: this and the signal's number
 
 
@@ -51,12 +52,15 @@ def _is_silent(line: str) -> bool:
 def step_aside() -> Callable[[int], Any]:
     """Go on in a child; return the function that ends it, and this process with the same exit code."""
     reader, writer = os.pipe()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until there is somebody to hand them on to
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(reader)
         return lambda status: _end_both(writer, status)
     os.close(writer)
     _hand_on_signals(child)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
         said = os.read(reader, 1)
     except KeyboardInterrupt:  # which the terminal sends to the child as well
@@ -69,7 +73,7 @@ def _hand_on_signals(child: int) -> None:
         os.kill(child, number)
         os._exit(FATAL + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, end)
 
