@@ -314,7 +314,9 @@ def test_packages_of_arch_are_those_that_pacman_shows(tmp_path):
         said("pacman", *own, "--noconfirm", "--dbonly", how, "-U", package)
     blocks = said("pacman", *own, "-Qi").strip().split("\n\n")
     shown = [dict(re.split(r"\s+: ", line, maxsplit=1) for line in block.splitlines()) for block in blocks]
-    rows = collect(RootedHost(str(tmp_path)), pacman.COLLECTOR).rows
+    read = collect(RootedHost(str(tmp_path)), pacman.COLLECTOR)
+    rows = read.rows
+    assert read.error is None
     assert {name: (row["version"], row["explicit"], row["architecture"]) for name, row in rows.items()} == {
         each["Name"]: (each["Version"], each["Install Reason"] == "Explicitly installed", each["Architecture"])
         for each in shown
@@ -352,7 +354,9 @@ def test_flatpaks_are_those_that_flatpak_lists(tmp_path):
     )
     said(*install, **own)
     listed = [line.split("\t") for line in said("flatpak", "--system", "list", COLUMNS, **own).splitlines()]
-    rows = collect(RootedHost(str(tmp_path / "root")), flatpak.COLLECTOR).rows
+    read = collect(RootedHost(str(tmp_path / "root")), flatpak.COLLECTOR)
+    rows = read.rows
+    assert read.error is None
     ours = {(key.partition("/")[2], row["origin"], row["commit"][:12]) for key, row in rows.items()}
     assert ours == {tuple(each) for each in listed}
     assert sorted(rows) == ["app/org.lab.App/x86_64/1", "runtime/org.lab.Platform/x86_64/1"]
