@@ -125,6 +125,13 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
+    _add_for_people(command)
+    _add_for_machines(command)
+    return whole
+
+
+def _add_for_people(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add what a person at a host asks."""
     inventory = command("inventory", run_inventory, "print what this host shows; nothing is kept or sent")
     inventory.add_argument("section", nargs="*", help="only these sections, such as software.dpkg or hardware")
     inventory.add_argument("-o", "--output", choices=("table", "json"), default="table")
@@ -146,6 +153,9 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("-o", "--output", choices=("table", "json"), default="table")
     diff.add_argument("--exit-code", action="store_true", help="exit with 1 where anything differs or is unknown")
 
+
+def _add_for_machines(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add what a controller, a timer or an installation runs."""
     audit = command("audit", run_audit, "print a signed audit of this host, one DSSE envelope")
     audit.add_argument("--request", metavar="FILE", help="what the controller asks for, as JSON; - is standard input")
     audit.add_argument("--sign-with", metavar="KEY", help="an SSH host key, where no agent is installed")
@@ -162,7 +172,9 @@ def parser() -> argparse.ArgumentParser:
 
     command("report", run_report, "audit this host and report to the controller, digests first")
 
-    stay = command("run", run_resident, "stay, and report at the pace that the controller sets; the timer does without")
+    stay = command(
+        "run", run_resident, "stay, and report at the pace that the controller sets, instead of by the timer"
+    )
     stay.add_argument(
         "--splay", type=_seconds, default=300.0, help="seconds at most before the first report (%(default)g)"
     )
@@ -174,7 +186,6 @@ def parser() -> argparse.ArgumentParser:
         "compile", run_compile, "put byte code for this Python into the one-file agent: audits cost less"
     )
     compiler.add_argument("archive", metavar="FILE", help="the verdelta-agent.pyz")
-    return whole
 
 
 def run_compile(options: argparse.Namespace) -> None:
