@@ -8,7 +8,7 @@ from pathlib import Path
 from verdelta_agent.model import SECTION_NAMES
 
 from .access.service import AccessService
-from .access.tables import ApiToken, PageSession
+from .access.tables import ApiToken, PageSession, Person
 from .fleet.enrolling import Bootstrap
 from .fleet.service import FleetService
 from .fleet.tables import AgentKey, Credential, EnrolmentToken, Host
@@ -41,7 +41,7 @@ from .rollouts.tables import Deployment, Intent, Rollout, Wave
 
 # Every table, so that whoever imports this module has the whole schema at hand.
 TABLES = (
-    ApiToken, PageSession, AgentKey, Credential, EnrolmentToken, Host, SectionContent, Snapshot, StoredEnvelope,
+    ApiToken, PageSession, Person, AgentKey, Credential, EnrolmentToken, Host, SectionContent, Snapshot, StoredEnvelope,
     Artifact, Release, Deployment, Intent, Rollout, Wave,
 )  # fmt: skip
 

@@ -33,7 +33,7 @@ def test_every_role_has_exactly_the_permissions_that_were_decided():
 @pytest.mark.parametrize("permission", Permission)
 @pytest.mark.parametrize("role", Role)
 def test_what_is_not_in_the_table_is_refused_and_the_refusal_names_who_could(role: Role, permission: Permission):
-    actor = Actor("ci", role)
+    actor = Actor("ci", frozenset({role}))
     if permission in GRANTED[role]:
         return require(actor, permission)
     with pytest.raises(NotAllowed, match=rf"ci \({role.value}\) may not {permission.value}") as refused:

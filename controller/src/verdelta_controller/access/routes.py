@@ -69,7 +69,7 @@ class Self(BaseModel):
 @router.get("/whoami")
 def whoami(actor: Reads) -> Self:
     """Return who the token belongs to."""
-    return Self(name=actor.name, role=actor.role.value)
+    return Self(name=actor.name, role=actor.described)
 
 
 @router.get("/tokens")

@@ -39,17 +39,23 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 
 @dataclass(frozen=True)
 class Actor:
-    """Who is asking: the token's name, and its role."""
+    """Who is asking: a person with some roles, or (person_id None) a token with the one that it was made for."""
 
     name: str
-    role: Role
+    roles: frozenset[Role]
+    person_id: str | None = None
+
+    @property
+    def described(self) -> str:
+        """Return the roles as they stand in a sentence."""
+        return ", ".join(role.value for role in Role if role in self.roles) or "without a role"
 
 
 def require(actor: Actor, permission: Permission) -> None:
     """Raise NotAllowed, which names who could, when the actor's role does not have the permission."""
-    if permission in PERMISSIONS[actor.role]:
+    if any(permission in PERMISSIONS[role] for role in actor.roles):
         return
     able = ", ".join(role.value for role in Role if permission in PERMISSIONS[role])
     raise NotAllowed(
-        f"{actor.name} ({actor.role.value}) may not {permission.value}", mend=f"This takes a token of the role {able}."
+        f"{actor.name} ({actor.described}) may not {permission.value}", mend=f"This takes a token of the role {able}."
     )

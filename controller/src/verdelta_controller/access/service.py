@@ -166,4 +166,4 @@ def _session_of(session: Session, secret: str, kind: str) -> PageSession:
 
 
 def _actor(token: ApiToken) -> Actor:
-    return Actor(token.name, Role(token.role))
+    return Actor(token.name, frozenset((Role(token.role),)))

@@ -1,10 +1,31 @@
-"""Tokens of the API and sessions of the pages.  Of a secret only its digest is stored."""
+"""People, tokens of the API and sessions of the pages.  Of a secret only its digest is stored."""
 
 from datetime import datetime
 
+from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from ..foundation.database import UtcDateTime
+
+
+class Person(SQLModel, table=True):
+    """Somebody who has an account.
+
+    `standing` is part of a key, so that what only members may do (to hold a role, to sign) refers to it: no statement
+    makes a signature of an administrator's.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("id", "standing"),
+        CheckConstraint("standing in ('administrator', 'member')", name="person_standing"),
+    )
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)  # to log in with
+    full_name: str
+    standing: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    left_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class ApiToken(SQLModel, table=True):
