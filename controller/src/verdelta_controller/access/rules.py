@@ -14,7 +14,10 @@ class Permission(StrEnum):
     AUDIT = "audit"
     BUILD_RELEASE = "build-release"
     AUTHORISE_RELEASE = "authorise-release"
+    TEST = "test"
+    RECORD = "record"
     DEPLOY = "deploy"
+    MANAGE_POLICY = "manage-policy"
     MANAGE_ACCESS = "manage-access"
 
 
@@ -23,6 +26,11 @@ class Role(StrEnum):
 
     ADMINISTRATOR = "administrator"
     RELEASE_MANAGER = "release-manager"
+    BUILD_MANAGER = "build-manager"
+    TEST_MANAGER = "test-manager"
+    TESTER = "tester"
+    BUSINESS_APPROVER = "business-approver"
+    CHANGE_MANAGER = "change-manager"
     DEPLOYMENT_STAFF = "deployment-staff"
     AUDITOR = "auditor"
 
@@ -30,8 +38,20 @@ class Role(StrEnum):
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMINISTRATOR: frozenset(Permission),
     Role.RELEASE_MANAGER: frozenset(
-        {Permission.READ, Permission.AUDIT, Permission.BUILD_RELEASE, Permission.AUTHORISE_RELEASE, Permission.DEPLOY}
+        {
+            Permission.READ,
+            Permission.AUDIT,
+            Permission.BUILD_RELEASE,
+            Permission.AUTHORISE_RELEASE,
+            Permission.DEPLOY,
+            Permission.RECORD,
+        }
     ),
+    Role.BUILD_MANAGER: frozenset({Permission.READ, Permission.AUDIT, Permission.BUILD_RELEASE, Permission.RECORD}),
+    Role.TEST_MANAGER: frozenset({Permission.READ, Permission.AUDIT, Permission.TEST, Permission.RECORD}),
+    Role.TESTER: frozenset({Permission.READ, Permission.AUDIT, Permission.TEST, Permission.RECORD}),
+    Role.BUSINESS_APPROVER: frozenset({Permission.READ, Permission.RECORD}),
+    Role.CHANGE_MANAGER: frozenset({Permission.READ, Permission.RECORD}),
     Role.DEPLOYMENT_STAFF: frozenset({Permission.READ, Permission.AUDIT, Permission.DEPLOY}),
     Role.AUDITOR: frozenset({Permission.READ}),
 }

@@ -221,8 +221,8 @@ def releases(documents: Sequence[Document], wide: bool = False) -> RenderableTyp
         Column("STATE", lambda one: sign_of(signs.RELEASES, one["state"])),
         Column("TYPE", lambda one: one["type"]),
         Column("SERVICE", lambda one: one["service"]),
-        Column("BUILT", lambda one: moment(one["built_at"])),
-        Column("BY", lambda one: one["built_by"], wide=True),
+        Column("DRAFTED", lambda one: moment(one["drafted_at"])),
+        Column("BY", lambda one: one["drafted_by"], wide=True),
         Column("PACKAGE", lambda one: one["digest"], wide=True),
     )
     return listing(documents, columns, wide, "There is no release yet: verdelta release build --help")
@@ -230,23 +230,24 @@ def releases(documents: Sequence[Document], wide: bool = False) -> RenderableTyp
 
 def release(document: Document, wide: bool = False) -> RenderableType:
     """Return one release, and what it may change."""
-    manifest = document["manifest"]
+    manifest = document["manifest"] or {}
     authorised = document["authorised_at"]
+    built = f"{moment(document['built_at'])} by {document['built_by']}" if manifest else "not yet"
     about = facts(
         [
             ("release", f"{document['name']} {document['version']}"),
             ("state", sign_of(signs.RELEASES, document["state"])),
             ("service", f"{document['service']}, {document['type']}"),
             *([("about", manifest["description"])] if "description" in manifest else []),
-            ("package", document["digest"]),
-            ("built", f"{moment(document['built_at'])} by {document['built_by']}"),
+            ("package", document["digest"] or "none yet"),
+            ("built", built),
             ("authorised", f"{moment(authorised)} by {document['authorised_by']}" if authorised else "not yet"),
-            ("install", _step(manifest["install"])),
+            ("install", _step(manifest["install"]) if manifest else "-"),
             ("back-out", _step(manifest["back_out"]) if "back_out" in manifest else "none"),
             ("files", Text("\n".join(_files(document["files"], wide)) or "-")),
         ]
     )
-    return Group(about, Text(""), authorised_changes(manifest["changes"], wide))
+    return Group(about, Text(""), authorised_changes(document["changes"], wide)) if manifest else about
 
 
 def authorised_changes(changes: Sequence[Document], wide: bool = False) -> RenderableType:
