@@ -20,6 +20,7 @@ from .foundation.evidence import EvidenceLog
 from .foundation.settings import Settings
 from .foundation.signing import SigningKey, Vault, audience_of
 from .inventory.auditing import Auditor
+from .inventory.device_names import DeviceNames
 from .inventory.service import InventoryService
 from .inventory.tables import SectionContent, Snapshot, StoredEnvelope
 from .library.service import LibraryService
@@ -60,6 +61,7 @@ class Services:
     bootstrap: Bootstrap
     inventory: InventoryService
     auditor: Auditor
+    device_names: DeviceNames
     library: LibraryService
     releases: ReleaseService
     rollouts: RolloutService
@@ -115,6 +117,7 @@ def build(settings: Settings) -> Services:
         bootstrap=Bootstrap(fleet, settings.url, state / "ca.pem"),
         inventory=inventory,
         auditor=auditor,
+        device_names=DeviceNames(settings.device_names),
         library=library,
         releases=releases,
         rollouts=RolloutService(records, fleet, releases, engine, progress),
