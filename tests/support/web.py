@@ -21,9 +21,12 @@ CI = Actor("ci", frozenset())  # a program, by its token
 
 
 @contextmanager
-def a_controller(directory: Path, database_url: str = "") -> Iterator[Services]:
-    """Yield the services of a new controller whose state lies in `directory`; its database too, by default."""
-    settings = Settings(state=directory / "state", database=database_url)
+def a_controller(directory: Path, database_url: str = "", device_names: str = "") -> Iterator[Services]:
+    """Yield the services of a new controller whose state lies in `directory`; its database too, by default.
+
+    It knows the names of devices from the folders that are given, not from those of this machine.
+    """
+    settings = Settings(state=directory / "state", database=database_url, device_names=device_names)
     wiring.initialise(settings, "one-person")
     services = wiring.build(settings)
     try:

@@ -21,6 +21,7 @@ from .foundation.evidence import EvidenceLog
 from .foundation.settings import Settings
 from .foundation.signing import SigningKey, Vault, audience_of
 from .inventory.auditing import Auditor
+from .inventory.device_names import DeviceNames
 from .inventory.service import InventoryService
 from .inventory.tables import SectionContent, Snapshot, StoredEnvelope
 from .library.service import LibraryService
@@ -80,6 +81,7 @@ class Services:
     bootstrap: Bootstrap
     inventory: InventoryService
     auditor: Auditor
+    device_names: DeviceNames
     library: LibraryService
     policies: PolicyService
     releases: ReleaseService
@@ -146,6 +148,7 @@ def build(settings: Settings) -> Services:
         bootstrap=Bootstrap(fleet, settings.url, state / "ca.pem"),
         inventory=inventory,
         auditor=auditor,
+        device_names=DeviceNames(settings.device_names),
         library=library,
         policies=PolicyService(database, evidence),
         releases=releases,

@@ -184,14 +184,23 @@ def inventory(document: Document, wide: bool = False) -> RenderableType:
         lines.append(Text(f"{plain(name)}  {plain(count)}{error}", style="bold"))
         for key, row in sorted(section["rows"].items()):
             shown = {**row, **section["volatile"].get(key, {})} if wide else row
-            lines.append(Text.assemble("  ", plain(key), "  ", (row_text(shown, wide), "dim")))
+            said = row_text(shown, wide, section.get("names", {}).get(key, {}))
+            lines.append(Text.assemble("  ", plain(key), "  ", (said, "dim")))
     lines.append(Text(f"state {document['root'][:12]}, taken {moment(document['taken_at'])} by the host's clock"))
     return Group(*lines)
 
 
-def row_text(row: Document, wide: bool) -> str:
-    """Return the fields of a row on one line."""
-    return ", ".join(f"{plain(name)} {value_text(value, wide)}" for name, value in sorted(row.items()))
+def row_text(row: Document, wide: bool, names: Mapping[str, str]) -> str:
+    """Return the fields of a row on one line, with the names of those values that have one."""
+    return ", ".join(
+        f"{plain(field)} {value_text(value, wide)}{named(names, field, wide)}" for field, value in sorted(row.items())
+    )
+
+
+def named(names: Mapping[str, str], field: str, wide: bool = False) -> str:
+    """Return the name of a field's value as it stands behind it, or "" where it has none."""
+    name = plain(names.get(field, ""))
+    return f" ({name if wide else cut(name, 60)})" if name else ""
 
 
 def value_text(value: object, wide: bool = False) -> str:
