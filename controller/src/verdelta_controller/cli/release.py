@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..foundation.errors import NotFound
 from . import output, render, signs
-from .command import Group, connected
+from .command import Group, Lazy, connected
 from .session import Session, confirm, path_of
 from .text import amount, plain, size
 
@@ -19,9 +19,33 @@ if TYPE_CHECKING:
     from .package import File, Package
 
 
-@click.group(cls=Group)
+LATER = {
+    "draft": Lazy("release_life:draft", "Begin to plan a release, before anything is built", "Lifecycle"),
+    "gates": Lazy("release_life:gates", "Show what a release must have, and whose turn it is", "Lifecycle"),
+    "reject": Lazy("release_life:reject", "Send a release that is in test back to be built anew", "Lifecycle"),
+    "close": Lazy("release_life:close", "Close a release that is deployed, and owes nothing", "Lifecycle"),
+    "cancel": Lazy("release_life:cancel", "Give a release up that was not deployed", "Lifecycle"),
+    "test": Lazy("release_test:test", "Rehearse a release on test hosts", "Test"),
+    "criteria": Lazy("release_test:criteria", "Show what it will be accepted by, and how that came out", "Test"),
+    "result": Lazy("release_test:result", "Tell how one criterion came out", "Test"),
+    "rehearsed": Lazy("release_test:rehearsed", "Review what the rehearsal changed, and accept it", "Test"),
+    "sign": Lazy("release_people:sign", "Sign a release, with your second step", "People"),
+    "sign-offs": Lazy("release_people:sign_offs", "List what was signed, and whether it holds", "People"),
+    "people": Lazy("release_people:people", "List who stands on which side of a release", "People"),
+    "appoint": Lazy("release_people:appoint", "Appoint a person to a duty in a release", "People"),
+    "record": Lazy("release_people:record", "Put on record that something was done", "Records"),
+    "known-errors": Lazy("release_people:known_errors", "List the known errors", "Records"),
+    "known-error": Lazy("release_people:known_error", "Write a known error down", "Records"),
+    "resolve": Lazy("release_people:resolve", "Say that a known error is fixed, or accepted", "Records"),
+    "waive": Lazy("release_people:waive", "Ask for a gate to be waived", "Records"),
+    "grant": Lazy("release_people:grant", "Grant a waiver that somebody else asked for", "Records"),
+    "waivers": Lazy("release_people:waivers", "List the waivers", "Records"),
+}
+
+
+@click.group(cls=Group, lazy=LATER)
 def release() -> None:
-    """Release packages: built, authorised, never changed.
+    """Releases: drafted, built, rehearsed, signed, authorised, deployed, closed.
 
     A package is a manifest (release.yaml) and its files. The manifest says what the release is made of, how it is
     installed, and what is different on a host afterwards: whatever else changes is not as released.

@@ -27,7 +27,7 @@ def rollout() -> None:
     """
 
 
-def _watching(function: click.decorators.FC) -> click.decorators.FC:
+def watching(function: click.decorators.FC) -> click.decorators.FC:
     """Give a command -w and --timeout."""
     function = click.option(
         "--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Watch at most so long (exit code 6)."
@@ -49,7 +49,7 @@ def _watching(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--environment", default="", help="The hosts of this environment.")
 @click.option("--wave-size", type=click.IntRange(1), help="Hosts a wave, by name; one wave of all without it.")
 @click.option("--dry-run", is_flag=True, help="Show the waves; begin nothing, and ask nothing of the hosts.")
-@_watching
+@watching
 @connected
 def start(
     session: Session,
@@ -80,7 +80,7 @@ def start(
         "environment": environment,
         "wave_size": wave_size or 0,
     }
-    return _follow(session, session.api.post("rollouts", order), watched, timeout)
+    return follow(session, session.api.post("rollouts", order), watched, timeout)
 
 
 def _plan(session: Session, name: str, version: str, hosts: Sequence[Mapping[str, Any]], wave_size: int) -> int:
@@ -124,7 +124,7 @@ def list_rollouts(session: Session) -> None:
     """
 )
 @click.argument("number", metavar="ID", type=int)
-@_watching
+@watching
 @connected
 def status(session: Session, number: int, watched: bool, timeout: float | None) -> int:
     """Show where a roll-out stands: its waves, their hosts, what holds it up, and what can be done next.
@@ -198,7 +198,7 @@ def _host(found: Mapping[str, Any], compared: Mapping[str, Any] | None, number: 
     """
 )
 @click.argument("number", metavar="ID", type=int)
-@_watching
+@watching
 @connected
 def resume(session: Session, number: int, watched: bool, timeout: float | None) -> int:
     """Go on with a suspended roll-out.
@@ -206,7 +206,7 @@ def resume(session: Session, number: int, watched: bool, timeout: float | None) 
     Hosts whose install failed are tried again, the others are audited again; all of it is held against what each
     host was before the first attempt.
     """
-    return _follow(session, session.api.post(path_of("rollouts", number, "resume")), watched, timeout)
+    return follow(session, session.api.post(path_of("rollouts", number, "resume")), watched, timeout)
 
 
 @rollout.command(
@@ -235,7 +235,7 @@ def cancel(session: Session, number: int, yes: bool) -> None:
 @click.argument("number", metavar="ID", type=int)
 @click.option("--host", "hosts", multiple=True, help="Only this host; may be given several times.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_watching
+@watching
 @connected
 def back_out(
     session: Session, number: int, hosts: tuple[str, ...], yes: bool, watched: bool, timeout: float | None
@@ -247,7 +247,7 @@ def back_out(
     on = f" on {listed(hosts, 10)}" if hosts else " on every host that it was installed on"
     _ask(session, number, "Back out", on, yes)
     found = session.api.post(path_of("rollouts", number, "back-out"), {"hosts": list(hosts)})
-    return _follow(session, found, watched, timeout)
+    return follow(session, found, watched, timeout)
 
 
 def _ask(session: Session, number: int, what: str, on: str, yes: bool) -> None:
@@ -256,7 +256,7 @@ def _ask(session: Session, number: int, what: str, on: str, yes: bool) -> None:
     confirm(f"{what} roll-out {number} of {view['release']} {view['version']}{on}?", yes=yes)
 
 
-def _follow(session: Session, view: Mapping[str, Any], watched: bool, timeout: float | None) -> int:
+def follow(session: Session, view: Mapping[str, Any], watched: bool, timeout: float | None) -> int:
     """Watch what was begun, or show that it is."""
     if watched:
         from .watching import watch

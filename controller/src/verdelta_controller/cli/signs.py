@@ -71,6 +71,18 @@ RELEASES: dict[str, Sign] = {
     "backed_out": Sign("↶", "backed out", GOOD),
     "cancelled": Sign("■", "cancelled", UNSURE),
 }
+GATES: dict[str, Sign] = {
+    "met": Sign("✔", "met", GOOD),
+    "not_met": Sign("✖", "not met", BAD),
+    "waived": Sign("!", "waived", UNSURE),
+    "owed": Sign("✖", "owed", UNSURE),
+}
+CRITERIA: dict[str, Sign] = {
+    "passed": Sign("✔", "passed", GOOD),
+    "failed": Sign("✖", "failed", BAD),
+    "unknown": Sign("?", "unknown", UNSURE),
+    "open": Sign("·", "no result", IDLE),
+}
 OUTCOMES: dict[str, Sign] = {
     "matched": Sign(" ", "matched", GOOD),
     "unexpected": Sign("!", "unexpected", BAD),
