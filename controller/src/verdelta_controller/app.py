@@ -17,6 +17,7 @@ from . import __version__
 from .access import routes as access_routes
 from .access.http import public, undeclared
 from .fleet import agent_routes as enrolment_routes
+from .fleet import environment_routes
 from .fleet import routes as fleet_routes
 from .foundation.errors import VerdeltaError
 from .foundation.schema import REFUSALS
@@ -29,7 +30,16 @@ from .rollouts import routes as rollout_routes
 from .web import errors, middleware, pages, static_files
 from .wiring import Services
 
-API = (access_routes, fleet_routes, inventory_routes, library_routes, release_routes, rollout_routes, evidence_routes)
+API = (
+    access_routes,
+    fleet_routes,
+    environment_routes,
+    inventory_routes,
+    library_routes,
+    release_routes,
+    rollout_routes,
+    evidence_routes,
+)
 ROUTERS = (*(feature.router for feature in API), *pages.ROUTERS)
 
 HANDLERS = {

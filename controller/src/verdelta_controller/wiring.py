@@ -9,7 +9,10 @@ from verdelta_agent.model import SECTION_NAMES
 
 from .access.service import AccessService
 from .access.tables import ApiToken, PageSession, Person
+from .fleet.bookings import Bookings
 from .fleet.enrolling import Bootstrap
+from .fleet.environment_tables import Environment, EnvironmentBooking
+from .fleet.environments import Environments
 from .fleet.service import FleetService
 from .fleet.tables import AgentKey, Credential, EnrolmentToken, Host
 from .foundation import certificates
@@ -42,7 +45,7 @@ from .rollouts.tables import Deployment, Intent, Rollout, Wave
 # Every table, so that whoever imports this module has the whole schema at hand.
 TABLES = (
     ApiToken, PageSession, Person, AgentKey, Credential, EnrolmentToken, Host, SectionContent, Snapshot, StoredEnvelope,
-    Artifact, Release, Deployment, Intent, Rollout, Wave,
+    Artifact, Release, Deployment, Intent, Rollout, Wave, Environment, EnvironmentBooking,
 )  # fmt: skip
 
 
@@ -57,6 +60,8 @@ class Services:
     events: EventBus
     access: AccessService
     fleet: FleetService
+    environments: Environments
+    bookings: Bookings
     bootstrap: Bootstrap
     inventory: InventoryService
     auditor: Auditor
@@ -112,6 +117,8 @@ def build(settings: Settings) -> Services:
         events=events,
         access=AccessService(database, evidence),
         fleet=fleet,
+        environments=Environments(database, evidence),
+        bookings=Bookings(database, evidence),
         bootstrap=Bootstrap(fleet, settings.url, state / "ca.pem"),
         inventory=inventory,
         auditor=auditor,

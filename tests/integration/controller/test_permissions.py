@@ -32,6 +32,9 @@ DEMANDED = {
         GET /rollouts/{rollout_id}/hosts/{host}
         GET /rollouts/{rollout_id}/evidence
         GET /rollouts/{rollout_id}/events
+        GET /environments
+        GET /environments/bookings
+        GET /environments/{name}
         GET /evidence/key
         GET /evidence/checkpoint
         POST /evidence/check
@@ -44,6 +47,9 @@ DEMANDED = {
         POST /hosts/{name}/bootstrap
         POST /host-keys/scan
         POST /credentials
+        POST /environments
+        PUT /environments/order
+        DELETE /environments/{name}
         """,
     Permission.AUDIT: "POST /hosts/{name}/audits",
     Permission.BUILD_RELEASE: """
@@ -56,6 +62,11 @@ DEMANDED = {
         POST /rollouts/{rollout_id}/resume
         POST /rollouts/{rollout_id}/cancel
         POST /rollouts/{rollout_id}/back-out
+        """,
+    Permission.BOOK: """
+        POST /environments/{name}/bookings
+        PATCH /environments/bookings/{number}
+        POST /environments/bookings/{number}/cancel
         """,
     Permission.MANAGE_ACCESS: """
         GET /tokens

@@ -15,6 +15,7 @@ class Permission(StrEnum):
     BUILD_RELEASE = "build-release"
     AUTHORISE_RELEASE = "authorise-release"
     DEPLOY = "deploy"
+    BOOK = "book"
     MANAGE_ACCESS = "manage-access"
 
 
@@ -30,9 +31,16 @@ class Role(StrEnum):
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMINISTRATOR: frozenset(Permission),
     Role.RELEASE_MANAGER: frozenset(
-        {Permission.READ, Permission.AUDIT, Permission.BUILD_RELEASE, Permission.AUTHORISE_RELEASE, Permission.DEPLOY}
+        {
+            Permission.READ,
+            Permission.AUDIT,
+            Permission.BUILD_RELEASE,
+            Permission.AUTHORISE_RELEASE,
+            Permission.DEPLOY,
+            Permission.BOOK,
+        }
     ),
-    Role.DEPLOYMENT_STAFF: frozenset({Permission.READ, Permission.AUDIT, Permission.DEPLOY}),
+    Role.DEPLOYMENT_STAFF: frozenset({Permission.READ, Permission.AUDIT, Permission.DEPLOY, Permission.BOOK}),
     Role.AUDITOR: frozenset({Permission.READ}),
 }
 
