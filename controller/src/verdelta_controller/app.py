@@ -25,7 +25,7 @@ from .inventory import agent_routes as message_routes
 from .inventory import routes as inventory_routes
 from .library import routes as library_routes
 from .releases import routes as release_routes
-from .rollouts import evidence_routes
+from .rollouts import evidence_routes, matrix_routes
 from .rollouts import routes as rollout_routes
 from .web import errors, middleware, pages, static_files
 from .wiring import Services
@@ -33,6 +33,7 @@ from .wiring import Services
 API = (
     access_routes,
     fleet_routes,
+    matrix_routes,  # before environment_routes, to which any word could be an environment's name
     environment_routes,
     inventory_routes,
     library_routes,

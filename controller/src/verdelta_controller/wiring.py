@@ -23,11 +23,13 @@ from .foundation.evidence import EvidenceLog
 from .foundation.settings import Settings
 from .foundation.signing import SigningKey, Vault, audience_of
 from .inventory.auditing import Auditor
+from .inventory.contents import Contents
 from .inventory.service import InventoryService
 from .inventory.tables import SectionContent, Snapshot, StoredEnvelope
 from .library.service import LibraryService
 from .library.store import ArtifactStore
 from .library.tables import Artifact
+from .releases.components import ReleasedComponents
 from .releases.service import ReleaseService
 from .releases.tables import Release
 from .rollouts.bundle_export import Exporter
@@ -35,8 +37,10 @@ from .rollouts.conductor import Conductor
 from .rollouts.engine import DbosEngine, Engine
 from .rollouts.installers.push import PushInstaller
 from .rollouts.judging import os_row
+from .rollouts.matrix_service import MatrixService
 from .rollouts.overview import Overview
 from .rollouts.progress import Progress
+from .rollouts.promotion import Promotion
 from .rollouts.proofs import Proofs
 from .rollouts.records import Records
 from .rollouts.service import RolloutService
@@ -69,6 +73,8 @@ class Services:
     releases: ReleaseService
     rollouts: RolloutService
     overview: Overview
+    promotion: Promotion
+    matrix: MatrixService
     exporter: Exporter
     proofs: Proofs
     engine: Engine
@@ -109,6 +115,8 @@ def build(settings: Settings) -> Services:
     )
     conductor = Conductor(records, fleet, inventory, auditor, releases, installer, settings.forks)
     engine = DbosEngine(state, conductor)
+    environments, components = Environments(database, evidence), ReleasedComponents(database)
+    promotion = Promotion(database, environments, components)
     return Services(
         settings=settings,
         database=database,
@@ -117,7 +125,7 @@ def build(settings: Settings) -> Services:
         events=events,
         access=AccessService(database, evidence),
         fleet=fleet,
-        environments=Environments(database, evidence),
+        environments=environments,
         bookings=Bookings(database, evidence),
         bootstrap=Bootstrap(fleet, settings.url, state / "ca.pem"),
         inventory=inventory,
@@ -126,6 +134,8 @@ def build(settings: Settings) -> Services:
         releases=releases,
         rollouts=RolloutService(records, fleet, releases, engine, progress),
         overview=Overview(database, releases),
+        promotion=promotion,
+        matrix=MatrixService(environments, Contents(database), components, promotion),
         exporter=Exporter(database, evidence, inventory, releases, records, signing_key),
         proofs=Proofs(database, evidence),
         engine=engine,

@@ -33,6 +33,7 @@ DEMANDED = {
         GET /rollouts/{rollout_id}/evidence
         GET /rollouts/{rollout_id}/events
         GET /environments
+        GET /environments/matrix
         GET /environments/bookings
         GET /environments/{name}
         GET /evidence/key

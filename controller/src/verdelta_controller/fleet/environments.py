@@ -1,6 +1,6 @@
 """Environments: made, put into the order in which a release passes them, removed; and what each of them holds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func
@@ -17,6 +17,7 @@ from .environment_tables import Environment, EnvironmentBooking
 from .tables import Host
 
 MOST = 1000  # environments
+AT_ONCE = 500  # hosts that are asked for in one query
 
 
 class Described(NamedTuple):
@@ -24,6 +25,14 @@ class Described(NamedTuple):
 
     environment: Environment
     hosts: int
+
+
+class Place(NamedTuple):
+    """Where a host is."""
+
+    id: str
+    name: str
+    environment: str
 
 
 class Environments:
@@ -67,6 +76,16 @@ class Environments:
         with self._database.reading() as session:
             found = held(session, name, lock=False)
             return Described(found, _hosts_in(session, name))
+
+    def places(self, host_ids: Collection[str] | None = None) -> list[Place]:
+        """Return where hosts are: all of them, by name, or those given."""
+        wanted = select(Host.id, Host.name, Host.environment).order_by(Host.name)
+        with self._database.reading() as session:
+            if host_ids is None:
+                return [Place(*row) for row in session.exec(wanted)]
+            ids = sorted(host_ids)
+            parts = (ids[first : first + AT_ONCE] for first in range(0, len(ids), AT_ONCE))
+            return [Place(*row) for part in parts for row in session.exec(wanted.where(col(Host.id).in_(part)))]
 
     def order(self, names: Sequence[str], actor: str) -> list[Described]:
         """Put all environments into the order in which a release passes them.  Raises InvalidInput."""
