@@ -50,6 +50,7 @@ DEMANDED = {
         POST /credentials
         POST /environments
         PUT /environments/order
+        PATCH /environments/{name}
         DELETE /environments/{name}
         """,
     Permission.AUDIT: "POST /hosts/{name}/audits",

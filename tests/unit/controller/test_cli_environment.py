@@ -114,9 +114,9 @@ def test_a_matrix_says_what_runs_where_what_differs_and_how_complete_it_is():
         "              ? unknown  1",
         "              ! drift  1",
         "",
-        "ENVIRONMENT   HOST    COMPONENT   AUDITED   VERIFIED               AUDIT",
-        "live          web-7   labapp      1.0       1.1        ! drift     6 h old",
-        "live          web-8   labapp      unknown   1.1        ? unknown   never",
+        "ENVIRONMENT   HOST    COMPONENT     AUDITED   VERIFIED               AUDIT",
+        "live          web-7   labapp  deb   1.0       1.1        ! drift     6 h old",
+        "live          web-8   labapp  deb   unknown   1.1        ? unknown   never",
         "",
         "1 component in 1 environment, computed from audits; unknown in 1 place: never audited, or not to be read.",
         "Not as last verified: 1.",
@@ -211,6 +211,9 @@ def test_an_environment_is_made_ordered_shown_and_removed(verdelta: CommandLine)
     assert ordered.exit_code == 0
     assert [one["name"] for one in verdelta.json("environment", "list")][3:] == ["canary", "live"]
     assert "Nothing is booked in 4 weeks" in verdelta("environment", "show", "canary").stdout
+    assert verdelta("environment", "set", "canary").exit_code == 2
+    assert verdelta.json("environment", "set", "canary", "--description", "First.")["description"] == "First."
+    assert verdelta.json("environment", "show", "canary")["team"] == "web"
     assert verdelta("environment", "remove", "canary").exit_code == 2  # nobody is there to answer
     assert verdelta("environment", "remove", "canary", "--yes").exit_code == 0
     missing = verdelta("environment", "show", "stagin")
@@ -250,6 +253,21 @@ def test_a_booking_in_the_past_is_refused(verdelta: CommandLine):
     refused = verdelta(*book, "--from", "2026-01-01T00:00Z", "--to", after(1))
     assert (refused.exit_code, "in the past" in refused.stderr) == (2, True)
     assert verdelta.json("environment", "bookings") == []
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T00:00:00Z", "0001-01-01T00:00:00+14:00", "2026-12-01T00:00:00", "x"])
+def test_a_moment_that_is_in_no_calendar_is_refused_wherever_it_is_given(verdelta: CommandLine, moment: str):
+    client = verdelta.transport._client  # type: ignore[union-attr]
+    client.headers["Authorization"] = f"Bearer {verdelta.environment['VERDELTA_TOKEN']}"
+    path, said = "/api/v1/environments", {"booked_for": "x", "purpose": "x", "ends_at": after(1)}
+    answers = [
+        client.get(f"{path}/bookings", params={"begins_at": moment}),
+        client.post(f"{path}/staging/bookings", json={**said, "ends_at": moment}),
+        client.post(f"{path}/staging/bookings", json={**said, "begins_at": moment}),
+        client.patch(f"{path}/bookings/1", json={"ends_at": moment}),
+    ]
+    assert [answer.status_code for answer in answers[:3]] == [422] * 3
+    assert answers[3].status_code in (404, 422)
 
 
 def test_an_auditor_reads_and_books_nothing(verdelta: CommandLine):

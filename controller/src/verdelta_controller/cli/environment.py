@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ..foundation.errors import InvalidInput
 from . import calendars, matrices, moments
 from .command import Group, connected
 from .session import Session, confirm, path_of
@@ -56,6 +57,20 @@ def show(session: Session, name: str) -> None:
     begins = _day_of(datetime.now(UTC))
     booked = _booked(session, name, begins, WEEKS) if session.for_people else []
     session.show(found, lambda: calendars.environment(found, booked, begins, WEEKS))
+
+
+@environment.command("set", examples='verdelta environment set staging --team "release team"')
+@click.argument("name")
+@click.option("--team", help="Who looks after it.")
+@click.option("--description", help="What else there is to say.")
+@connected
+def set_environment(session: Session, name: str, **given: str | None) -> None:
+    """Say who looks after an environment, and what else there is to say; what is not said stays."""
+    change = {what: said for what, said in given.items() if said is not None}
+    if not change:
+        raise InvalidInput(f"{name}: nothing to change was given", mend="verdelta environment set --help")
+    changed = session.api.patch(path_of("environments", name), change)
+    session.show(changed, lambda: calendars.environments([changed], session.wide))
 
 
 @environment.command(examples="verdelta environment order build test staging live")

@@ -40,9 +40,12 @@ def _table(document: Document, columns: Sequence[Document]) -> Table:
         table.add_column(_heading(column, document["at"]), overflow="fold")
     for line in document["components"]:
         cells = {cell["environment"]: cell for cell in line["cells"]}
-        name = Text(plain(line["package"])).append(f"  {plain(line['manager'])}", style="dim")
-        table.add_row(name, *(_cell(cells.get(column["environment"])) for column in columns))
+        table.add_row(_name(line), *(_cell(cells.get(column["environment"])) for column in columns))
     return table
+
+
+def _name(line: Document) -> Text:
+    return Text(plain(line["package"])).append(f"  {plain(line['manager'])}", style="dim")
 
 
 def _heading(column: Document, at: str) -> Text:
@@ -76,8 +79,8 @@ def _hosts(document: Document, every_host: bool) -> RenderableType | None:
         if host["state"] == "not_applicable" and every_host:
             continue
         age = _age(host["audited_at"], document["at"]) + " old" if host["audited_at"] else "never"
-        what = (plain(cell["environment"] or "(none)"), plain(host["host"]), plain(line["package"]))
-        table.add_row(*map(Text, what), _found(host), Text(plain(host["expected"] or "-")), _mark(host), Text(age))
+        where = (Text(plain(cell["environment"] or "(none)")), Text(plain(host["host"])))
+        table.add_row(*where, _name(line), _found(host), Text(plain(host["expected"] or "-")), _mark(host), Text(age))
     return table if table.row_count else None
 
 

@@ -1,6 +1,5 @@
 """Environments and their bookings over HTTP."""
 
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -10,7 +9,7 @@ from ..access.http import Books, ManagesHosts, Reads
 from ..foundation.clock import now
 from ..foundation.schema import Moment
 from .bookings import Booked, Bookings
-from .environment_rules import NewBooking, NewEnvironment, Stage
+from .environment_rules import NewBooking, NewEnvironment, Stage, window
 from .environments import Described, Environments
 
 router = APIRouter(prefix="/api/v1/environments", tags=["environments"])
@@ -42,6 +41,15 @@ class EnvironmentOrder(BaseModel):
     stage: Stage
     team: str = Field(default="", max_length=100, description="who looks after it")
     description: str = Field(default="", max_length=500)
+
+
+class EnvironmentChange(BaseModel):
+    """What is to be said of an environment from now on; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"team": "web operations"}]})
+
+    team: str | None = Field(default=None, max_length=100)
+    description: str | None = Field(default=None, max_length=500)
 
 
 class EnvironmentView(BaseModel):
@@ -150,9 +158,8 @@ def list_bookings(
     weeks: Annotated[int, Query(ge=1, le=53)] = 4,
 ) -> list[BookingView]:
     """Return the bookings of some weeks from a moment on, from now when none is given."""
-    begins = begins_at or now()
-    found = calendar.between(begins, begins + timedelta(weeks=weeks), environment)
-    return [_booking(one) for one in found]
+    begins, ends = window(begins_at or now(), weeks)
+    return [_booking(one) for one in calendar.between(begins, ends, environment)]
 
 
 @router.patch("/bookings/{number}")
@@ -171,6 +178,12 @@ def cancel_booking(number: int, actor: Books, calendar: Calendar) -> BookingView
 def show_environment(name: str, actor: Reads, known: Known) -> EnvironmentView:
     """Return one environment."""
     return _view(known.named(name))
+
+
+@router.patch("/{name}")
+def describe_environment(name: str, change: EnvironmentChange, actor: ManagesHosts, known: Known) -> EnvironmentView:
+    """Say who looks after an environment, and what else there is to say of it."""
+    return _view(known.describe(name, change.model_dump(exclude_none=True), actor.name))
 
 
 @router.delete("/{name}", status_code=204)

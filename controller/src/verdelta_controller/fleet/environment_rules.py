@@ -78,8 +78,13 @@ def check_environment(new: NewEnvironment) -> None:
         raise InvalidInput(f"{new.name} has a meaning of its own in Ansible's inventories", mend="Give another name.")
     if new.name in _OF_PATHS:
         raise InvalidInput(f"{new.name} has a meaning of its own in the API", mend="Give another name.")
-    check_text("team", new.team, 100, needed=False)
-    check_text("description", new.description, 500, needed=False)
+    check_words(new.team, new.description)
+
+
+def check_words(team: str, description: str) -> None:
+    """Raise InvalidInput for a team or a description that cannot be shown on a line."""
+    check_text("team", team, 100, needed=False)
+    check_text("description", description, 500, needed=False)
 
 
 def check_text(what: str, text: str, most: int, *, needed: bool) -> None:
@@ -182,6 +187,15 @@ def check_end(begins: datetime, ends: datetime, now: datetime) -> None:
         raise InvalidInput(
             f"{said(ends)} is more than {FARTHEST.days} days away", mend="Book nearer to when it is needed."
         )
+
+
+def window(begins: datetime, weeks: int) -> tuple[datetime, datetime]:
+    """Return the moments between which some weeks lie.  Raises InvalidInput where the calendar ends before."""
+    begins = in_utc(begins)
+    try:
+        return begins, begins + timedelta(weeks=weeks)
+    except OverflowError as error:
+        raise InvalidInput(f"{said(begins)}: {weeks} weeks from there on are in no calendar") from error
 
 
 def conflict(one: Slot, other: Slot) -> bool:

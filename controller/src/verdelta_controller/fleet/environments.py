@@ -1,6 +1,6 @@
 """Environments: made, put into the order in which a release passes them, removed; and what each of them holds."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func
@@ -86,6 +86,19 @@ class Environments:
             ids = sorted(host_ids)
             parts = (ids[first : first + AT_ONCE] for first in range(0, len(ids), AT_ONCE))
             return [Place(*row) for part in parts for row in session.exec(wanted.where(col(Host.id).in_(part)))]
+
+    def describe(self, name: str, changes: Mapping[str, str], actor: str) -> Described:
+        """Change `team` and `description` of an environment, where they are given.  Raises NotFound, InvalidInput."""
+        with self._database.transaction() as session:
+            found = held(session, name)
+            found.team = changes.get("team", found.team)
+            found.description = changes.get("description", found.description)
+            rules.check_words(found.team, found.description)
+            session.add(found)
+            session.flush()
+            hosts = _hosts_in(session, name)
+            self._evidence.append(session, "environment-changed", name, {"by": actor, "changes": changes}, now())
+        return Described(found, hosts)
 
     def order(self, names: Sequence[str], actor: str) -> list[Described]:
         """Put all environments into the order in which a release passes them.  Raises InvalidInput."""

@@ -12,7 +12,7 @@ from .matrix_service import Column, Line, MatrixService
 
 router = APIRouter(prefix="/api/v1/environments", tags=["environments"])
 
-SHOWN = 100  # hosts of one cell, unless all are asked for
+SHOWN = 20  # hosts of one cell, unless all are asked for
 
 
 def _service(request: Request) -> MatrixService:
