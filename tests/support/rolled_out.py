@@ -139,7 +139,12 @@ class RealRollouts:
             1,
         )
         self.rollouts = RolloutService(
-            self.records, services.fleet, services.releases, InlineEngine(self.conductor), Progress(services.events)
+            self.records,
+            services.fleet,
+            services.releases,
+            services.promotion,
+            InlineEngine(self.conductor),
+            Progress(services.events),
         )
         self.exporter = Exporter(
             services.database,

@@ -17,6 +17,7 @@ from . import __version__
 from .access import routes as access_routes
 from .access.http import public, undeclared
 from .fleet import agent_routes as enrolment_routes
+from .fleet import environment_routes
 from .fleet import routes as fleet_routes
 from .foundation.errors import VerdeltaError
 from .foundation.schema import REFUSALS
@@ -25,15 +26,25 @@ from .inventory import routes as inventory_routes
 from .library import routes as library_routes
 from .releases import policy_routes, record_routes
 from .releases import routes as release_routes
-from .rollouts import evidence_routes, rehearsal_routes
+from .rollouts import evidence_routes, matrix_routes, rehearsal_routes
 from .rollouts import routes as rollout_routes
 from .web import errors, middleware, pages, static_files
 from .wiring import Services
 
 API = (
-    access_routes, fleet_routes, inventory_routes, library_routes, policy_routes, release_routes, record_routes,
-    rollout_routes, rehearsal_routes, evidence_routes,
-)  # fmt: skip
+    access_routes,
+    fleet_routes,
+    matrix_routes,  # before environment_routes, to which any word could be an environment's name
+    environment_routes,
+    inventory_routes,
+    library_routes,
+    policy_routes,
+    release_routes,
+    record_routes,
+    rollout_routes,
+    rehearsal_routes,
+    evidence_routes,
+)
 ROUTERS = (*(feature.router for feature in API), *pages.ROUTERS)
 
 HANDLERS = {

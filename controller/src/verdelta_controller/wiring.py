@@ -10,7 +10,10 @@ from verdelta_agent.model import SECTION_NAMES
 from .access.rules import Actor
 from .access.service import THIS_MACHINE, AccessService
 from .access.tables import ApiToken, PageSession, Person
+from .fleet.bookings import Bookings
 from .fleet.enrolling import Bootstrap
+from .fleet.environment_tables import Environment, EnvironmentBooking
+from .fleet.environments import Environments
 from .fleet.service import FleetService
 from .fleet.tables import AgentKey, Credential, EnrolmentToken, Host
 from .foundation import certificates
@@ -21,12 +24,14 @@ from .foundation.evidence import EvidenceLog
 from .foundation.settings import Settings
 from .foundation.signing import SigningKey, Vault, audience_of
 from .inventory.auditing import Auditor
+from .inventory.contents import Contents
 from .inventory.device_names import DeviceNames
 from .inventory.service import InventoryService
 from .inventory.tables import SectionContent, Snapshot, StoredEnvelope
 from .library.service import LibraryService
 from .library.store import ArtifactStore
 from .library.tables import Artifact
+from .releases.audited_components import ReleasedComponents
 from .releases.policy import shipped_policy
 from .releases.policy_service import PolicyService
 from .releases.record_service import RecordService
@@ -51,8 +56,10 @@ from .rollouts.conductor import Conductor
 from .rollouts.engine import DbosEngine, Engine
 from .rollouts.installers.push import PushInstaller
 from .rollouts.judging import os_row
+from .rollouts.matrix_service import MatrixService
 from .rollouts.overview import Overview
 from .rollouts.progress import Progress
+from .rollouts.promotion import Promotion
 from .rollouts.proofs import Proofs
 from .rollouts.records import Records
 from .rollouts.rehearsals import RehearsalService
@@ -64,6 +71,7 @@ TABLES = (
     ApiToken, PageSession, Person, AgentKey, Credential, EnrolmentToken, Host, SectionContent, Snapshot, StoredEnvelope,
     Artifact, PolicyVersion, Release, Package, ReleaseSide, ReleaseDuty, SignOffRow, GateRecord, KnownError, GateWaiver,
     RehearsalRun, CriterionResult, RehearsedChangeRow, Deployment, Intent, Rollout, Wave,
+    Environment, EnvironmentBooking,
 )  # fmt: skip
 
 
@@ -78,6 +86,8 @@ class Services:
     events: EventBus
     access: AccessService
     fleet: FleetService
+    environments: Environments
+    bookings: Bookings
     bootstrap: Bootstrap
     inventory: InventoryService
     auditor: Auditor
@@ -90,6 +100,8 @@ class Services:
     rehearsals: RehearsalService
     rollouts: RolloutService
     overview: Overview
+    promotion: Promotion
+    matrix: MatrixService
     exporter: Exporter
     proofs: Proofs
     engine: Engine
@@ -137,6 +149,8 @@ def build(settings: Settings) -> Services:
     )
     conductor = Conductor(records, fleet, inventory, auditor, releases, tests, installer, settings.forks)
     engine = DbosEngine(state, conductor)
+    environments, components = Environments(database, evidence), ReleasedComponents(database)
+    promotion = Promotion(database, environments)
     return Services(
         settings=settings,
         database=database,
@@ -145,6 +159,8 @@ def build(settings: Settings) -> Services:
         events=events,
         access=AccessService(database, evidence),
         fleet=fleet,
+        environments=environments,
+        bookings=Bookings(database, evidence),
         bootstrap=Bootstrap(fleet, settings.url, state / "ca.pem"),
         inventory=inventory,
         auditor=auditor,
@@ -155,8 +171,10 @@ def build(settings: Settings) -> Services:
         tests=tests,
         records=RecordService(database, evidence, library),
         rehearsals=RehearsalService(records, fleet, inventory, releases, tests),
-        rollouts=RolloutService(records, fleet, releases, engine, progress),
+        rollouts=RolloutService(records, fleet, releases, promotion, engine, progress),
         overview=Overview(database, releases),
+        promotion=promotion,
+        matrix=MatrixService(environments, Contents(database), components, promotion),
         exporter=Exporter(database, evidence, inventory, releases, records, signing_key),
         proofs=Proofs(database, evidence),
         engine=engine,

@@ -41,6 +41,10 @@ DEMANDED = {
         GET /rollouts/{rollout_id}/hosts/{host}
         GET /rollouts/{rollout_id}/evidence
         GET /rollouts/{rollout_id}/events
+        GET /environments
+        GET /environments/matrix
+        GET /environments/bookings
+        GET /environments/{name}
         GET /evidence/key
         GET /evidence/checkpoint
         POST /evidence/check
@@ -53,6 +57,10 @@ DEMANDED = {
         POST /hosts/{name}/bootstrap
         POST /host-keys/scan
         POST /credentials
+        POST /environments
+        PUT /environments/order
+        PATCH /environments/{name}
+        DELETE /environments/{name}
         """,
     Permission.AUDIT: "POST /hosts/{name}/audits",
     Permission.BUILD_RELEASE: """
@@ -84,6 +92,11 @@ DEMANDED = {
         POST /rollouts/{rollout_id}/resume
         POST /rollouts/{rollout_id}/cancel
         POST /rollouts/{rollout_id}/back-out
+        """,
+    Permission.BOOK: """
+        POST /environments/{name}/bookings
+        PATCH /environments/bookings/{number}
+        POST /environments/bookings/{number}/cancel
         """,
     Permission.MANAGE_ACCESS: """
         GET /tokens

@@ -20,8 +20,9 @@ GRANTED = {
         Permission.BUILD_RELEASE,
         Permission.AUTHORISE_RELEASE,
         Permission.DEPLOY,
+        Permission.BOOK,
     },
-    Role.DEPLOYMENT_STAFF: {Permission.READ, Permission.AUDIT, Permission.DEPLOY},
+    Role.DEPLOYMENT_STAFF: {Permission.READ, Permission.AUDIT, Permission.DEPLOY, Permission.BOOK},
     Role.AUDITOR: {Permission.READ},
 }
 

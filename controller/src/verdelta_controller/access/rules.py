@@ -18,6 +18,7 @@ class Permission(StrEnum):
     RECORD = "record"
     DEPLOY = "deploy"
     MANAGE_POLICY = "manage-policy"
+    BOOK = "book"
     MANAGE_ACCESS = "manage-access"
 
 
@@ -45,14 +46,17 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.AUTHORISE_RELEASE,
             Permission.DEPLOY,
             Permission.RECORD,
+            Permission.BOOK,
         }
     ),
     Role.BUILD_MANAGER: frozenset({Permission.READ, Permission.AUDIT, Permission.BUILD_RELEASE, Permission.RECORD}),
-    Role.TEST_MANAGER: frozenset({Permission.READ, Permission.AUDIT, Permission.TEST, Permission.RECORD}),
+    Role.TEST_MANAGER: frozenset(
+        {Permission.READ, Permission.AUDIT, Permission.TEST, Permission.RECORD, Permission.BOOK}
+    ),
     Role.TESTER: frozenset({Permission.READ, Permission.AUDIT, Permission.TEST, Permission.RECORD}),
     Role.BUSINESS_APPROVER: frozenset({Permission.READ, Permission.RECORD}),
     Role.CHANGE_MANAGER: frozenset({Permission.READ, Permission.RECORD}),
-    Role.DEPLOYMENT_STAFF: frozenset({Permission.READ, Permission.AUDIT, Permission.DEPLOY}),
+    Role.DEPLOYMENT_STAFF: frozenset({Permission.READ, Permission.AUDIT, Permission.DEPLOY, Permission.BOOK}),
     Role.AUDITOR: frozenset({Permission.READ}),
 }
 

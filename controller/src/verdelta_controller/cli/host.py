@@ -29,7 +29,7 @@ def _how_reached(function: click.decorators.FC) -> click.decorators.FC:
         click.option("--user", help="Login there."),
         click.option("--become/--no-become", default=None, help="Whether commands run as root, by sudo."),
         click.option("--python", metavar="PATH", help="Its Python, 3.6 or newer.  [default: /usr/bin/python3]"),
-        click.option("--environment", help="The environment that it is part of, such as live or test."),
+        click.option("--environment", help="The environment that it is part of: verdelta environment list."),
         click.option("--group", "groups", multiple=True, help="A group that it is in; may be given several times."),
         click.option(
             "--accept-gap",
@@ -49,7 +49,7 @@ def _how_reached(function: click.decorators.FC) -> click.decorators.FC:
     verdelta host add web-07 --address 192.0.2.7 --user deploy --become --credential deploy-key --group web
     verdelta host add web-07 --address 192.0.2.7 --user root --credential deploy-key --known-hosts ~/.ssh/known_hosts
     verdelta host add web-07 --address 192.0.2.7 --user root --credential deploy-key --fingerprint SHA256:Zx0…
-    verdelta host add laptop-3 --reach check-in --environment office
+    verdelta host add laptop-3 --reach check-in --environment live
     """
 )
 @click.argument("name")

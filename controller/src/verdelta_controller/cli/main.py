@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": Lazy("local:demo", "Run the main job on this very machine, from enrolment to verdict", "Set up"),
     "host": Lazy("host:host", "The hosts that are audited and deployed to", "Hosts"),
     "credential": Lazy("credential:credential", "The SSH keys that hosts are reached with", "Hosts"),
+    "environment": Lazy("environment:environment", "What releases pass: its order, bookings, what runs there", "Hosts"),
     "audit": Lazy("audit:audit", "Ask hosts for a fresh, signed audit, and say what changed", "Hosts"),
     "diff": Lazy("diff:diff", "Show what is different on a host: between two states, or after a roll-out", "Hosts"),
     "inventory": Lazy("audit:inventory", "Show what a host looks like, section by section", "Hosts"),

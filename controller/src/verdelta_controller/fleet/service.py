@@ -20,6 +20,7 @@ from . import channels, host_keys, rules
 from .agent_keys import AgentKeys, said_of
 from .channels import Address, Channel, LocalChannel, SshChannel
 from .enrolment import Enrolment
+from .environments import held
 from .rules import NewHost
 from .tables import AgentKey, Credential, EnrolmentToken, Host
 
@@ -91,6 +92,7 @@ class FleetService:
         with self._database.transaction() as session:
             if session.exec(select(Host).where(Host.name == new.name)).first():
                 raise Conflict(f"there is a host named {new.name}", mend=f"verdelta host show {new.name}")
+            _check_environment(session, new.environment)
             given = new._asdict()
             credential = _credential_named(session, given.pop("credential"))
             host = Host(id=new_id(), created_at=now(), credential_id=credential.id if credential else None, **given)
@@ -166,6 +168,8 @@ class FleetService:
             host = _host_named(session, name)
             known = host.model_dump(include=set(NewHost._fields))
             new = rules.checked(NewHost(**{**known, **changes}))
+            if "environment" in changes:
+                _check_environment(session, new.environment)
             for field in changes:
                 if field != "credential":
                     setattr(host, field, getattr(new, field))
@@ -276,6 +280,16 @@ def _host_named(session: Session, name: str) -> Host:
     if host is None:
         raise NotFound(f"there is no host named {name}", mend="verdelta host list shows the hosts")
     return host
+
+
+def _check_environment(session: Session, name: str) -> None:
+    """Raise InvalidInput for an environment that is not there; one that is stays until the transaction ends."""
+    if not name:
+        return
+    try:
+        held(session, name, share=True)
+    except NotFound as error:
+        raise InvalidInput(error.message, mend=error.mend) from error
 
 
 def _credential_named(session: Session, name: str) -> Credential | None:

@@ -183,6 +183,9 @@ class TypePolicy(Strict):
     skips: list[Skippable] = Field(
         default=[], description="states that it need not go through; their gates are owed, visibly, until it closes"
     )
+    verified_in: list[Literal["build", "test", "staging"]] = Field(
+        default=[], description="stages in whose environments a package is verified before it goes to a later one"
+    )
     before: dict[Guarded, Annotated[list[Gate], Field(max_length=100)]] = Field(
         default={}, description="gates, by the state that they have to be met before"
     )

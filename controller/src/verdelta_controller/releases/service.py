@@ -209,10 +209,14 @@ class ReleaseService:
 
     # -- asked by roll-outs
 
-    def check_may_deploy(self, release: Release) -> None:
-        """Raise GateClosed when a gate before deploying is not met."""
+    def check_may_deploy(self, release: Release) -> list[str]:
+        """Return the stages in which the package has to be verified first, when every gate before deploying is met.
+
+        Raises GateClosed.
+        """
         with self._database.reading() as session:
             _check_gates(session, release, ReleaseState.DEPLOYING)
+            return list(policy_of(session, release).of(ReleaseType(release.type)).verified_in)
 
     def follow(self, session: Session, release_id: int, wanted: ReleaseState) -> None:
         """Let a release stand where its roll-outs stand, in the caller's transaction.

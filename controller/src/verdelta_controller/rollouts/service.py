@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..access.rules import Actor
+from ..fleet.environment_rules import Stage
 from ..fleet.service import FleetService
 from ..fleet.tables import Host
 from ..foundation.clock import now
@@ -13,6 +14,7 @@ from ..releases.tables import Release
 from .engine import Engine
 from .packages import deployable_of
 from .progress import Progress
+from .promotion import Promotion
 from .records import Records
 from .states import HOST_STATES, HostState, RolloutState
 from .tables import Deployment, Purpose, Rollout
@@ -23,11 +25,18 @@ class RolloutService:
     """The use-cases around roll-outs."""
 
     def __init__(
-        self, records: Records, fleet: FleetService, releases: ReleaseService, engine: Engine, progress: Progress
+        self,
+        records: Records,
+        fleet: FleetService,
+        releases: ReleaseService,
+        promotion: Promotion,
+        engine: Engine,
+        progress: Progress,
     ) -> None:
         self._records = records
         self._fleet = fleet
         self._releases = releases
+        self._promotion = promotion
         self._engine = engine
         self._progress = progress
 
@@ -39,7 +48,8 @@ class RolloutService:
         """
         release = self._releases.release(name, version)
         self._releases.authorised(release)
-        self._releases.check_may_deploy(release)
+        required = self._releases.check_may_deploy(release)
+        self._promotion.check(release.digest, _environments(hosts), [Stage(stage) for stage in required])
         return self._begin(release, release.digest, Purpose.DEPLOYMENT, hosts, wave_size, actor)
 
     def rehearse(self, name: str, version: str, hosts: Sequence[Host], actor: Actor) -> int:
@@ -50,6 +60,7 @@ class RolloutService:
         """
         release = self._releases.release(name, version)
         self._releases.rehearsed(release.digest)
+        self._promotion.check_rehearsal(_environments(hosts))
         return self._begin(release, release.digest, Purpose.REHEARSAL, hosts, 0, actor)
 
     def _begin(
@@ -196,6 +207,10 @@ class RolloutService:
             wanted = " or ".join(state.value for state in states)
             raise GateClosed(f"roll-out {rollout_id} is {rollout.state}; this takes one that is {wanted}")
         return rollout
+
+
+def _environments(hosts: Sequence[Host]) -> set[str]:
+    return {host.environment for host in hosts if host.environment}
 
 
 def _can_be_backed_out(deployment: Deployment) -> bool:
