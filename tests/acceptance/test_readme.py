@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 # Run by the fixture `controller`, which is what the sentence around them says, and by test_packaging.
-ELSEWHERE = ("pip install ./agent ./controller", "verdelta init", "verdelta serve")
+ELSEWHERE = ("pip install ./agent ./controller", "verdelta init --policy one-person", "verdelta serve")
 DIFFERENCES = ("verdelta diff",)
 
 

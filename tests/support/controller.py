@@ -57,7 +57,7 @@ class Controller:
     def start(self) -> None:
         """Start the controller and wait until it answers."""
         self._log.touch()
-        self.run("init")
+        self.run("init", "--policy", "one-person")
         with self._log.open("ab") as log:
             self._process = self._lab.popen([*self.environment, *COMMAND, "serve"], stdout=log, stderr=log)
         deadline = time.monotonic() + 60

@@ -26,6 +26,8 @@ from verdelta_controller.rollouts.service import RolloutService
 from verdelta_controller.rollouts.tables import Deployment
 from verdelta_controller.wiring import Services
 
+from .web import CI
+
 # The agent's own command line, with fewer sections.  Files beside its key say what else is different about this host.
 AGENT = """
 import os, sys
@@ -124,10 +126,17 @@ class RealRollouts:
 
     def __post_init__(self) -> None:
         services = self.services
-        self.records = Records(services.database, services.evidence, services.events, services.releases.follow)
+        self.records = Records(services.database, services.evidence, services.events, services.releases)
         installer = FakeInstaller(self.records, lambda action, deployment: self.install(action, deployment))
         self.conductor = Conductor(
-            self.records, services.fleet, services.inventory, services.auditor, services.releases, installer, 1
+            self.records,
+            services.fleet,
+            services.inventory,
+            services.auditor,
+            services.releases,
+            services.tests,
+            installer,
+            1,
         )
         self.rollouts = RolloutService(
             self.records, services.fleet, services.releases, InlineEngine(self.conductor), Progress(services.events)
@@ -214,12 +223,12 @@ class RealRollouts:
 
     def release(self, version: str = "1.1", changes: str = "") -> Release:
         """Return an authorised release."""
-        self.services.releases.build(MANIFEST.format(version=version) + changes, {}, "release.yaml", "ci")
-        return self.services.releases.authorise("labapp", version, "release-manager")
+        self.services.releases.build(MANIFEST.format(version=version) + changes, {}, "release.yaml", CI)
+        return self.services.releases.authorise("labapp", version, CI)
 
     def roll_out(self, version: str, hosts: Sequence[Host], wave_size: int = 0) -> int:
         """Roll a release out, to its end."""
-        return self.rollouts.start("labapp", version, hosts, wave_size, "release-manager")
+        return self.rollouts.start("labapp", version, hosts, wave_size, CI)
 
     def export(self, rollout: int) -> bytes:
         """Return the file of evidence of a roll-out."""

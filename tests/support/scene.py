@@ -16,13 +16,14 @@ from verdelta_controller.fleet.tables import Host
 from verdelta_controller.foundation.clock import now
 from verdelta_controller.inventory.content import EMPTY, pack
 from verdelta_controller.inventory.tables import SectionContent, Snapshot
-from verdelta_controller.releases.service import manifest_of
 from verdelta_controller.releases.tables import Release
 from verdelta_controller.rollouts import judging
 from verdelta_controller.rollouts.records import Records
 from verdelta_controller.rollouts.states import HostState, RolloutState, WaveState, wave_decision
 from verdelta_controller.rollouts.tables import Deployment, Rollout
 from verdelta_controller.wiring import Services
+
+from .web import CI
 
 MANIFEST = """
 release: labapp
@@ -45,7 +46,7 @@ class Scene:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.records = Records(services.database, services.evidence, services.events, services.releases.follow)
+        self.records = Records(services.database, services.evidence, services.events, services.releases)
 
     def host(self, name: str, **given: Any) -> Host:
         """Look after a host that nobody has to reach."""
@@ -79,15 +80,21 @@ class Scene:
 
     def release(self, version: str = "1.1") -> Release:
         """Return an authorised release."""
-        self.services.releases.build(MANIFEST.format(version=version), {}, "release.yaml", "ci")
-        return self.services.releases.authorise("labapp", version, "release-manager")
+        self.services.releases.build(MANIFEST.format(version=version), {}, "release.yaml", CI)
+        return self.services.releases.authorise("labapp", version, CI)
 
     def rollout(self, release: Release, hosts: Sequence[Host], wave_size: int = 0) -> int:
         """Begin a roll-out that no engine drives, with its first wave open."""
         size = wave_size or len(hosts)
         waves = [[(h.id, h.name) for h in hosts[first : first + size]] for first in range(0, len(hosts), size)]
-        rollout = Rollout(release_id=release.id or 0, state=RolloutState.RUNNING, created_at=now(), created_by="ci")
-        number = self.records.create(rollout, release.digest, waves)
+        rollout = Rollout(
+            release_id=release.id or 0,
+            package=release.digest,
+            state=RolloutState.RUNNING,
+            created_at=now(),
+            created_by="ci",
+        )
+        number = self.records.create(rollout, waves)
         self.records.open_wave(number, 1)
         return number
 
@@ -109,9 +116,9 @@ class Scene:
         deployment.install_error, deployment.installed_at = install_error, now()
         self.records.move(deployment, HostState.AUDITING_AFTER)
         inventory, number = self.services.inventory, self.records.rollout(rollout).release_id
-        manifest = manifest_of(self.services.releases.by_id(number))
+        changes = self.services.releases.authorised(self.services.releases.by_id(number)).changes
         delta = inventory.compare(before, after)
-        verdict = judging.judge(manifest, host, before, after, delta, [], inventory.sections_of)
+        verdict = judging.judge(changes, host, before, after, delta, [], inventory.sections_of)
         self.records.conclude(self.deployment(rollout, host), after, "a" * 64, verdict, host.accepted_gaps)
 
     def close_wave(self, rollout: int, number: int) -> WaveState:

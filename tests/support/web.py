@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from verdelta_controller import wiring
-from verdelta_controller.access.rules import Role
+from verdelta_controller.access.rules import Actor, Role
 from verdelta_controller.app import create_app
 from verdelta_controller.foundation.settings import Settings
 from verdelta_controller.wiring import Services
@@ -15,14 +15,19 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # starlette asks for the successor of httpx, which we do not use otherwise
     from starlette.testclient import TestClient
 
-__all__ = ["TestClient", "a_client", "a_controller", "a_token", "log_in"]
+__all__ = ["CI", "TestClient", "a_client", "a_controller", "a_token", "log_in"]
+
+CI = Actor("ci", frozenset())  # a program, by its token
 
 
 @contextmanager
-def a_controller(directory: Path, database_url: str = "") -> Iterator[Services]:
-    """Yield the services of a new controller whose state lies in `directory`; its database too, by default."""
-    settings = Settings(state=directory / "state", database=database_url)
-    wiring.initialise(settings)
+def a_controller(directory: Path, database_url: str = "", device_names: str = "") -> Iterator[Services]:
+    """Yield the services of a new controller whose state lies in `directory`; its database too, by default.
+
+    It knows the names of devices from the folders that are given, not from those of this machine.
+    """
+    settings = Settings(state=directory / "state", database=database_url, device_names=device_names)
+    wiring.initialise(settings, "one-person")
     services = wiring.build(settings)
     try:
         yield services

@@ -24,8 +24,9 @@ from .foundation.schema import REFUSALS
 from .inventory import agent_routes as message_routes
 from .inventory import routes as inventory_routes
 from .library import routes as library_routes
+from .releases import policy_routes, record_routes
 from .releases import routes as release_routes
-from .rollouts import evidence_routes, matrix_routes
+from .rollouts import evidence_routes, matrix_routes, rehearsal_routes
 from .rollouts import routes as rollout_routes
 from .web import errors, middleware, pages, static_files
 from .wiring import Services
@@ -37,8 +38,11 @@ API = (
     environment_routes,
     inventory_routes,
     library_routes,
+    policy_routes,
     release_routes,
+    record_routes,
     rollout_routes,
+    rehearsal_routes,
     evidence_routes,
 )
 ROUTERS = (*(feature.router for feature in API), *pages.ROUTERS)

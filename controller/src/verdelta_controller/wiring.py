@@ -7,7 +7,8 @@ from pathlib import Path
 
 from verdelta_agent.model import SECTION_NAMES
 
-from .access.service import AccessService
+from .access.rules import Actor
+from .access.service import THIS_MACHINE, AccessService
 from .access.tables import ApiToken, PageSession, Person
 from .fleet.bookings import Bookings
 from .fleet.enrolling import Bootstrap
@@ -24,14 +25,32 @@ from .foundation.settings import Settings
 from .foundation.signing import SigningKey, Vault, audience_of
 from .inventory.auditing import Auditor
 from .inventory.contents import Contents
+from .inventory.device_names import DeviceNames
 from .inventory.service import InventoryService
 from .inventory.tables import SectionContent, Snapshot, StoredEnvelope
 from .library.service import LibraryService
 from .library.store import ArtifactStore
 from .library.tables import Artifact
 from .releases.components import ReleasedComponents
+from .releases.policy import shipped_policy
+from .releases.policy_service import PolicyService
+from .releases.record_service import RecordService
 from .releases.service import ReleaseService
-from .releases.tables import Release
+from .releases.tables import (
+    CriterionResult,
+    GateRecord,
+    GateWaiver,
+    KnownError,
+    Package,
+    PolicyVersion,
+    RehearsalRun,
+    RehearsedChangeRow,
+    Release,
+    ReleaseDuty,
+    ReleaseSide,
+    SignOffRow,
+)
+from .releases.test_service import TestService
 from .rollouts.bundle_export import Exporter
 from .rollouts.conductor import Conductor
 from .rollouts.engine import DbosEngine, Engine
@@ -43,13 +62,16 @@ from .rollouts.progress import Progress
 from .rollouts.promotion import Promotion
 from .rollouts.proofs import Proofs
 from .rollouts.records import Records
+from .rollouts.rehearsals import RehearsalService
 from .rollouts.service import RolloutService
 from .rollouts.tables import Deployment, Intent, Rollout, Wave
 
 # Every table, so that whoever imports this module has the whole schema at hand.
 TABLES = (
     ApiToken, PageSession, Person, AgentKey, Credential, EnrolmentToken, Host, SectionContent, Snapshot, StoredEnvelope,
-    Artifact, Release, Deployment, Intent, Rollout, Wave, Environment, EnvironmentBooking,
+    Artifact, PolicyVersion, Release, Package, ReleaseSide, ReleaseDuty, SignOffRow, GateRecord, KnownError, GateWaiver,
+    RehearsalRun, CriterionResult, RehearsedChangeRow, Deployment, Intent, Rollout, Wave, Environment,
+    EnvironmentBooking,
 )  # fmt: skip
 
 
@@ -69,8 +91,13 @@ class Services:
     bootstrap: Bootstrap
     inventory: InventoryService
     auditor: Auditor
+    device_names: DeviceNames
     library: LibraryService
+    policies: PolicyService
     releases: ReleaseService
+    tests: TestService
+    records: RecordService
+    rehearsals: RehearsalService
     rollouts: RolloutService
     overview: Overview
     promotion: Promotion
@@ -80,15 +107,21 @@ class Services:
     engine: Engine
 
 
-def initialise(settings: Settings) -> None:
-    """Make the state directory with its keys, its CA and an empty database; what is there already stays as it is."""
+def initialise(settings: Settings, policy: str = "standard") -> None:
+    """Make the state directory with its keys, its CA and a database with a release policy in force.
+
+    What is there already stays as it is.  Raises NotFound for a policy that is not among those shipped.
+    """
+    shipped_policy(policy)
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.state.chmod(0o700)
-    SigningKey.load_or_create(settings.state / "signing.key")
+    key = SigningKey.load_or_create(settings.state / "signing.key")
     Vault.load_or_create(settings.state / "vault.key")
     certificates.ensure_ca(settings.state)
     database = Database(settings.database_url)
     database.migrate()
+    evidence = EvidenceLog(key, f"verdelta/{audience_of(key.public_key)}")
+    PolicyService(database, evidence).begin(policy, Actor(THIS_MACHINE, frozenset()))
     database.close()
 
 
@@ -109,14 +142,15 @@ def build(settings: Settings) -> Services:
     auditor = Auditor(fleet, inventory)
     library = LibraryService(database, evidence, ArtifactStore(state / "library", settings.artifact_limit))
     releases = ReleaseService(database, evidence, library, SECTION_NAMES)
-    records, progress = Records(database, evidence, events, releases.follow), Progress(events)
+    tests = TestService(database, evidence, library)
+    records, progress = Records(database, evidence, events, releases), Progress(events)
     installer = PushInstaller(
         records, fleet, library, releases, progress, _family_of(inventory), scratch(state, audience), settings.forks
     )
-    conductor = Conductor(records, fleet, inventory, auditor, releases, installer, settings.forks)
+    conductor = Conductor(records, fleet, inventory, auditor, releases, tests, installer, settings.forks)
     engine = DbosEngine(state, conductor)
     environments, components = Environments(database, evidence), ReleasedComponents(database)
-    promotion = Promotion(database, environments, components)
+    promotion = Promotion(database, environments)
     return Services(
         settings=settings,
         database=database,
@@ -130,8 +164,13 @@ def build(settings: Settings) -> Services:
         bootstrap=Bootstrap(fleet, settings.url, state / "ca.pem"),
         inventory=inventory,
         auditor=auditor,
+        device_names=DeviceNames(settings.device_names),
         library=library,
+        policies=PolicyService(database, evidence),
         releases=releases,
+        tests=tests,
+        records=RecordService(database, evidence, library),
+        rehearsals=RehearsalService(records, fleet, inventory, releases, tests),
         rollouts=RolloutService(records, fleet, releases, engine, progress),
         overview=Overview(database, releases),
         promotion=promotion,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.agents import Agent, packages
-from tests.support.web import TestClient, a_controller, a_token
+from tests.support.web import CI, TestClient, a_controller, a_token
 
 from verdelta_controller.app import create_app
 from verdelta_controller.fleet import channels
@@ -111,8 +111,8 @@ def asking(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         agent.heard(services.fleet.enrol(agent.enrolment(services.fleet.invite("web-07"))).last_digest)
         for version in ("1.0", "1.1"):
             agent.heard(services.inventory.take_in(agent.audit({"software.dpkg": packages(2, version)})).digest)
-        services.releases.build(MANIFEST, {}, "release.yaml", "ci")
-        services.releases.authorise("labapp", "1.1", "ci")
+        services.releases.build(MANIFEST, {}, "release.yaml", CI)
+        services.releases.authorise("labapp", "1.1", CI)
         client = TestClient(create_app(services), base_url="http://127.0.0.1")
         client.headers["Authorization"] = f"Bearer {a_token(services)}"
         yield Asking(client)

@@ -26,6 +26,15 @@ DEMANDED = {
         GET /artifacts/{digest}/description
         GET /releases
         GET /releases/{name}/{version}
+        GET /releases/{name}/{version}/gates
+        GET /releases/{name}/{version}/records
+        GET /releases/{name}/{version}/known-errors
+        GET /releases/{name}/{version}/waivers
+        GET /releases/{name}/{version}/criteria
+        GET /releases/{name}/{version}/rehearsed-change
+        GET /policies
+        GET /policies/in-force
+        GET /policies/{number}
         GET /playbooks
         GET /rollouts
         GET /rollouts/{rollout_id}
@@ -58,7 +67,26 @@ DEMANDED = {
         PUT /artifacts/{file_name}
         POST /releases
         """,
-    Permission.AUTHORISE_RELEASE: "POST /releases/{name}/{version}/authorisation",
+    Permission.AUTHORISE_RELEASE: """
+        POST /releases/drafts
+        POST /releases/{name}/{version}/authorisation
+        POST /releases/{name}/{version}/closure
+        POST /releases/{name}/{version}/cancellation
+        """,
+    Permission.TEST: """
+        POST /releases/{name}/{version}/rehearsals
+        POST /releases/{name}/{version}/rehearsed-change
+        POST /releases/{name}/{version}/criteria/{criterion}/results
+        POST /releases/{name}/{version}/rejection
+        """,
+    Permission.RECORD: """
+        POST /releases/{name}/{version}/records
+        POST /releases/{name}/{version}/known-errors
+        POST /releases/{name}/{version}/waivers
+        POST /known-errors/{number}/resolution
+        POST /waivers/{number}/grant
+        """,
+    Permission.MANAGE_POLICY: "POST /policies",
     Permission.DEPLOY: """
         POST /rollouts
         POST /rollouts/{rollout_id}/resume

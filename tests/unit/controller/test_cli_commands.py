@@ -305,10 +305,13 @@ def test_a_release_is_built_authorised_and_shown_and_the_same_again_is_the_same(
     assert verdelta("release", "authorise", name, "1.1").exit_code == 0  # nothing is left to be asked
 
 
-def test_a_version_that_exists_with_other_content_is_refused_and_stays(verdelta: CommandLine, folder: Path, name: str):
+def test_a_version_that_was_authorised_with_other_content_is_refused_and_stays(
+    verdelta: CommandLine, folder: Path, name: str
+):
     manifest = folder / "release.yaml"
     manifest.write_text(MANIFEST.replace("release: labapp", f"release: {name}"))
-    before = verdelta.json("release", "build", manifest)
+    verdelta.json("release", "build", manifest)
+    before = verdelta.json("release", "authorise", name, "1.1", "--yes")
     (folder / "labapp.py").write_text("print('other')\n")
 
     result = verdelta("release", "build", manifest, "-o", "json")

@@ -66,7 +66,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     """A machine on which `verdelta init` was called."""
-    assert CommandLine(tmp_path)("init").exit_code == 0
+    assert CommandLine(tmp_path)("init", "--policy", "one-person").exit_code == 0
     return Machine(tmp_path)
 
 
@@ -77,6 +77,7 @@ def test_from_nothing_to_a_release_and_a_clean_end(machine: Machine, tmp_path: P
     with machine.serving() as server:
         added = machine.verdelta("host", "add", "h1", "--reach", "check-in")
         built = machine.verdelta("release", "build", tmp_path)
+        machine.verdelta("release", "authorise", "labapp", "1.1", "--yes")
         (tmp_path / "labapp.py").write_text("other")
         other = machine.verdelta("release", "build", tmp_path)
         audited = machine.verdelta("audit", "h1")

@@ -72,9 +72,9 @@ def test_a_verdict_on_another_state_of_a_row_says_nothing_of_this_one():
 def test_only_the_fields_that_differ_are_shown_of_a_changed_row():
     shown = timeline.entry(snapshot(2), snapshot(1), delta(LABAPP, EVE, GONE), []).changes
     assert {change.key: change.fields for change in shown} == {
-        "labapp:all": [("version", "1.0", "1.1")],
-        "eve": [("uid", None, 1001)],
-        "old.service": [("enabled", "enabled", None)],
+        "labapp:all": [("version", "1.0", "1.1", "", "")],
+        "eve": [("uid", None, 1001, "", "")],
+        "old.service": [("enabled", "enabled", None, "", "")],
     }
 
 

@@ -14,8 +14,11 @@ class Permission(StrEnum):
     AUDIT = "audit"
     BUILD_RELEASE = "build-release"
     AUTHORISE_RELEASE = "authorise-release"
+    TEST = "test"
+    RECORD = "record"
     DEPLOY = "deploy"
     BOOK = "book"
+    MANAGE_POLICY = "manage-policy"
     MANAGE_ACCESS = "manage-access"
 
 
@@ -24,6 +27,11 @@ class Role(StrEnum):
 
     ADMINISTRATOR = "administrator"
     RELEASE_MANAGER = "release-manager"
+    BUILD_MANAGER = "build-manager"
+    TEST_MANAGER = "test-manager"
+    TESTER = "tester"
+    BUSINESS_APPROVER = "business-approver"
+    CHANGE_MANAGER = "change-manager"
     DEPLOYMENT_STAFF = "deployment-staff"
     AUDITOR = "auditor"
 
@@ -38,8 +46,16 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.AUTHORISE_RELEASE,
             Permission.DEPLOY,
             Permission.BOOK,
+            Permission.RECORD,
         }
     ),
+    Role.BUILD_MANAGER: frozenset({Permission.READ, Permission.AUDIT, Permission.BUILD_RELEASE, Permission.RECORD}),
+    Role.TEST_MANAGER: frozenset(
+        {Permission.READ, Permission.AUDIT, Permission.TEST, Permission.RECORD, Permission.BOOK}
+    ),
+    Role.TESTER: frozenset({Permission.READ, Permission.AUDIT, Permission.TEST, Permission.RECORD}),
+    Role.BUSINESS_APPROVER: frozenset({Permission.READ, Permission.RECORD}),
+    Role.CHANGE_MANAGER: frozenset({Permission.READ, Permission.RECORD}),
     Role.DEPLOYMENT_STAFF: frozenset({Permission.READ, Permission.AUDIT, Permission.DEPLOY, Permission.BOOK}),
     Role.AUDITOR: frozenset({Permission.READ}),
 }

@@ -10,20 +10,23 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .render import short, value_text
+from .render import named, short, value_text
 from .signs import BAD, BUSY, GOOD, IDLE, OUTCOMES, UNSURE, Sign, sign_of
 from .text import amount, cut, plain
 
 Document = Mapping[str, Any]
 Row = Mapping[str, Any]
+Names = tuple[Mapping[str, str], Mapping[str, str]]  # of values, by field: before and after
 
 # The fields that say most about a row come first; the rest follow by name.
 LEADING = (
+    *("vendor", "device", "class", "driver"),
     *("version", "state", "enabled", "active", "kind", "mode", "digest", "sha256"),
     *("uid", "shell", "gid", "home", "members"),
 )
 FIELDS_SHOWN = 4  # of a row that was added or removed; wide shows all
 ACCEPTABLE = ("matched", "waived")
+_NO_NAMES: Names = ({}, {})
 _COLOURS = {"+": GOOD, "-": BAD, "~": BUSY, "=": IDLE, " ": UNSURE}
 
 
@@ -49,7 +52,9 @@ def delta(document: Document, width: int, wide: bool = False) -> RenderableType:
 
 def verdict(document: Document, compared: Document | None, width: int, wide: bool = False) -> RenderableType:
     """Return the verdict on a host of a roll-out, item by item, and how complete the evidence is."""
-    entries = [entry_of_item(item, wide) for item in document["items"]]
+    names = {(change["section"], change["key"]): _names(change) for change in compared["changes"]} if compared else {}
+    items = document["items"]
+    entries = [entry_of_item(item, wide, names.get((item["section"], item["key"]), _NO_NAMES)) for item in items]
     counts = dict(document["counts"])
     if not counts.get("waived"):
         counts.pop("waived", None)
@@ -65,19 +70,25 @@ def completeness(delta: Document) -> str:
         return f"Both snapshots complete ({amount(delta['sections'], 'section')})."
     said = []
     if unknown:
-        said.append(f"{len(unknown)} of {amount(delta['sections'], 'section')} not comparable: {_names(unknown)}.")
+        said.append(f"{len(unknown)} of {amount(delta['sections'], 'section')} not comparable: {_listed(unknown)}.")
     if partial:
-        said.append(f"Read in part only: {_names(partial)}.")
+        said.append(f"Read in part only: {_listed(partial)}.")
     return " ".join(said)
 
 
 def entry_of_change(change: Document, wide: bool) -> Entry:
     """Return a change of a delta."""
     before, after = change["before"], change["after"]
-    return Entry(change["section"], _mark(before, after), change["key"], what_happened(before, after, wide))
+    return Entry(
+        change["section"], _mark(before, after), change["key"], what_happened(before, after, wide, _names(change))
+    )
 
 
-def entry_of_item(item: Document, wide: bool) -> Entry:
+def _names(change: Document) -> Names:
+    return change.get("before_names", {}), change.get("after_names", {})
+
+
+def entry_of_item(item: Document, wide: bool, names: Names = _NO_NAMES) -> Entry:
     """Return an item of a verdict: what happened to the row, or what should have."""
     before, after, outcome = item.get("before"), item.get("after"), item["outcome"]
     mark = " " if outcome == "missing" else _mark(before, after)
@@ -85,17 +96,24 @@ def entry_of_item(item: Document, wide: bool) -> Entry:
     if held_against or outcome == "waived" or before == after:
         details = [("", item["detail"] if wide else cut(str(item["detail"]), 300))]
     else:
-        details = what_happened(before, after, wide)
+        details = what_happened(before, after, wide, names)
     trouble = "" if outcome in ACCEPTABLE else "!"
     return Entry(item["section"], f"{trouble}{mark}", item["key"], details, sign_of(OUTCOMES, outcome))
 
 
-def what_happened(before: Row | None, after: Row | None, wide: bool) -> list[tuple[str, str]]:
+def what_happened(before: Row | None, after: Row | None, wide: bool, names: Names = _NO_NAMES) -> list[tuple[str, str]]:
     """Return the fields that are different, each with what was and what is; or the whole row, where it came or went."""
     if before is None or after is None:
-        return [("", _whole(before or after or {}, wide))]
-    names = [name for name in _ordered({**before, **after}) if before.get(name, _NOTHING) != after.get(name, _NOTHING)]
-    return [(plain(name), moved(before.get(name, _NOTHING), after.get(name, _NOTHING), wide)) for name in names]
+        return [("", _whole(before or after or {}, wide, names[1] if before is None else names[0]))]
+    fields = [name for name in _ordered({**before, **after}) if before.get(name, _NOTHING) != after.get(name, _NOTHING)]
+    return [(plain(field), _moved(field, before, after, names, wide)) for field in fields]
+
+
+def _moved(field: str, before: Row, after: Row, names: Names, wide: bool) -> str:
+    old, new = before.get(field, _NOTHING), after.get(field, _NOTHING)
+    if field not in names[0] and field not in names[1]:
+        return moved(old, new, wide)
+    return f"{_value(old, wide)}{named(names[0], field, wide)} → {_value(new, wide)}{named(names[1], field, wide)}"
 
 
 def moved(before: object, after: object, wide: bool = False) -> str:
@@ -134,11 +152,11 @@ def _value(value: object, wide: bool) -> str:
     return "not set" if isinstance(value, _Nothing) else value_text(value, wide)
 
 
-def _whole(row: Row, wide: bool) -> str:
-    names = [name for name in _ordered(row) if wide or _says_something(row[name])]
-    shown = names if wide else names[:FIELDS_SHOWN]
-    said = [f"{plain(name)} {value_text(row[name], wide)}" for name in shown]
-    return ", ".join([*said, "…"] if len(names) > len(shown) else said)
+def _whole(row: Row, wide: bool, names: Mapping[str, str]) -> str:
+    fields = [name for name in _ordered(row) if wide or _says_something(row[name])]
+    shown = fields if wide else fields[:FIELDS_SHOWN]
+    said = [f"{plain(field)} {value_text(row[field], wide)}{named(names, field, wide)}" for field in shown]
+    return ", ".join([*said, "…"] if len(fields) > len(shown) else said)
 
 
 def _says_something(value: object) -> bool:
@@ -155,7 +173,7 @@ def _mark(before: Row | None, after: Row | None) -> str:
     return "+" if before is None else "-" if after is None else "~"
 
 
-def _names(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(plain(name) for name in names)
 
 

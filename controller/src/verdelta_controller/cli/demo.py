@@ -139,7 +139,7 @@ def _controller(folder: Path, port: int) -> Iterator[tuple[str, Show]]:
     for name in ("VERDELTA_URL", "VERDELTA_TOKEN", "VERDELTA_CA", "VERDELTA_LISTEN", "VERDELTA_CONFIG"):
         environment.pop(name, None)
     show = Show(environment)
-    show.read("init", "--state", str(state))
+    show.read("init", "--state", str(state), "--policy", "one-person")
     log = (folder / "controller.log").open("wb")
     server = subprocess.Popen([*_verdelta(), "serve"], env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
     try:

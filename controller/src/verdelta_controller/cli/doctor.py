@@ -104,6 +104,7 @@ def local_findings(settings: "Settings") -> Iterator[Finding]:
     yield _program("ansible-playbook", "Install Verdelta again: Ansible comes with it.")
     yield _program("ssh", "apt-get install openssh-client, or dnf install openssh-clients")
     yield _clock(state)
+    yield _device_names(settings)
 
 
 def _state(state: Path) -> Finding:
@@ -211,6 +212,17 @@ def _clock(state: Path) -> Finding:
     if not synchronised:
         return Finding("clock", WARNING, "the system does not know it to be synchronised", "timedatectl set-ntp true")
     return Finding("clock", OK, "synchronised")
+
+
+def _device_names(settings: "Settings") -> Finding:
+    from ..inventory.device_names import PCI, USB, DeviceNames
+
+    places = {name: DeviceNames(settings.device_names).place(name) for name in (PCI, USB)}
+    missing = [name for name, place in places.items() if place is None]
+    if missing:
+        said = f"no {' and no '.join(missing)} in {settings.device_names}: devices are shown by their ids alone"
+        return Finding("device names", WARNING, said, "apt-get install pci.ids usb.ids, or dnf install hwdata")
+    return Finding("device names", OK, ", ".join(str(place) for place in places.values()))
 
 
 def reach(session: Session) -> Finding:

@@ -26,10 +26,17 @@ state_option = click.option(
     examples="""
     verdelta init
     verdelta init --state /srv/verdelta
+    verdelta init --policy one-person
     verdelta init --new-token
     """,
 )
 @state_option
+@click.option(
+    "--policy",
+    default="standard",
+    show_default=True,
+    help="Release policy of a new controller: standard (several people answer for a release), or one-person.",
+)
 @click.option("--new-token", is_flag=True, help="Make another administrator's token, and put it into the profile.")
 @click.option(
     "--profile",
@@ -38,7 +45,7 @@ state_option = click.option(
     metavar="FILE",
     help="Client profile to write.  [env VERDELTA_PROFILE]",
 )
-def init(state: str | None, new_token: bool, profile_file: str | None) -> None:
+def init(state: str | None, policy: str, new_token: bool, profile_file: str | None) -> None:
     """Make the controller's state, and a client profile for its administrator.
 
     The state directory holds keys, a CA, the database and the library. The client profile (url, token, ca; readable
@@ -51,7 +58,7 @@ def init(state: str | None, new_token: bool, profile_file: str | None) -> None:
     path = Path(profile_file) if profile_file else profile.default_path()
     before = _found(settings, path, replace=new_token)
     try:
-        initialise(settings)
+        initialise(settings, policy)
     except OSError as error:
         raise InvalidInput(f"{settings.state}: {error.strerror}", mend="Give another directory: --state") from error
     click.echo(f"{'Found' if before.state else 'Made'} the controller's state in {settings.state}.")

@@ -149,7 +149,7 @@ def authorise(session: Session, name: str, version: str, yes: bool) -> None:
 
 
 def _authorised(document: dict[str, Any]) -> Text:
-    frozen = f"{amount(len(document['manifest']['changes']), 'change')}, frozen as {document['authorised_change'][:12]}"
+    frozen = f"{amount(len(document['changes']), 'change')}, frozen as {document['authorised_change'][:12]}"
     who = f"{document['name']} {document['version']} is authorised by {document['authorised_by']}"
     return Text(plain(f"✔ {who}: {frozen}"), style=signs.GOOD)
 

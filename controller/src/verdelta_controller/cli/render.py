@@ -184,14 +184,23 @@ def inventory(document: Document, wide: bool = False) -> RenderableType:
         lines.append(Text(f"{plain(name)}  {plain(count)}{error}", style="bold"))
         for key, row in sorted(section["rows"].items()):
             shown = {**row, **section["volatile"].get(key, {})} if wide else row
-            lines.append(Text.assemble("  ", plain(key), "  ", (row_text(shown, wide), "dim")))
+            said = row_text(shown, wide, section.get("names", {}).get(key, {}))
+            lines.append(Text.assemble("  ", plain(key), "  ", (said, "dim")))
     lines.append(Text(f"state {document['root'][:12]}, taken {moment(document['taken_at'])} by the host's clock"))
     return Group(*lines)
 
 
-def row_text(row: Document, wide: bool) -> str:
-    """Return the fields of a row on one line."""
-    return ", ".join(f"{plain(name)} {value_text(value, wide)}" for name, value in sorted(row.items()))
+def row_text(row: Document, wide: bool, names: Mapping[str, str]) -> str:
+    """Return the fields of a row on one line, with the names of those values that have one."""
+    return ", ".join(
+        f"{plain(field)} {value_text(value, wide)}{named(names, field, wide)}" for field, value in sorted(row.items())
+    )
+
+
+def named(names: Mapping[str, str], field: str, wide: bool = False) -> str:
+    """Return the name of a field's value as it stands behind it, or "" where it has none."""
+    name = plain(names.get(field, ""))
+    return f" ({name if wide else cut(name, 60)})" if name else ""
 
 
 def value_text(value: object, wide: bool = False) -> str:
@@ -221,8 +230,8 @@ def releases(documents: Sequence[Document], wide: bool = False) -> RenderableTyp
         Column("STATE", lambda one: sign_of(signs.RELEASES, one["state"])),
         Column("TYPE", lambda one: one["type"]),
         Column("SERVICE", lambda one: one["service"]),
-        Column("BUILT", lambda one: moment(one["built_at"])),
-        Column("BY", lambda one: one["built_by"], wide=True),
+        Column("DRAFTED", lambda one: moment(one["drafted_at"])),
+        Column("BY", lambda one: one["drafted_by"], wide=True),
         Column("PACKAGE", lambda one: one["digest"], wide=True),
     )
     return listing(documents, columns, wide, "There is no release yet: verdelta release build --help")
@@ -230,23 +239,24 @@ def releases(documents: Sequence[Document], wide: bool = False) -> RenderableTyp
 
 def release(document: Document, wide: bool = False) -> RenderableType:
     """Return one release, and what it may change."""
-    manifest = document["manifest"]
+    manifest = document["manifest"] or {}
     authorised = document["authorised_at"]
+    built = f"{moment(document['built_at'])} by {document['built_by']}" if manifest else "not yet"
     about = facts(
         [
             ("release", f"{document['name']} {document['version']}"),
             ("state", sign_of(signs.RELEASES, document["state"])),
             ("service", f"{document['service']}, {document['type']}"),
             *([("about", manifest["description"])] if "description" in manifest else []),
-            ("package", document["digest"]),
-            ("built", f"{moment(document['built_at'])} by {document['built_by']}"),
+            ("package", document["digest"] or "none yet"),
+            ("built", built),
             ("authorised", f"{moment(authorised)} by {document['authorised_by']}" if authorised else "not yet"),
-            ("install", _step(manifest["install"])),
+            ("install", _step(manifest["install"]) if manifest else "-"),
             ("back-out", _step(manifest["back_out"]) if "back_out" in manifest else "none"),
             ("files", Text("\n".join(_files(document["files"], wide)) or "-")),
         ]
     )
-    return Group(about, Text(""), authorised_changes(manifest["changes"], wide))
+    return Group(about, Text(""), authorised_changes(document["changes"], wide)) if manifest else about
 
 
 def authorised_changes(changes: Sequence[Document], wide: bool = False) -> RenderableType:

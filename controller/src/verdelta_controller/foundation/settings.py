@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     url: str = Field(default="", description="how agents reach this controller; they only answer when it is empty")
     forks: int = Field(default=10, ge=1, le=200, description="hosts worked on at the same time")
     envelope_limit: int = Field(default=64 << 20, ge=1 << 20, description="bytes of the largest message of an agent")
+    device_names: str = Field(
+        default="/usr/share/hwdata:/usr/share/misc",
+        description="folders, with : between them, that pci.ids and usb.ids are looked for in",
+    )
     artifact_limit: int = Field(default=8 << 30, ge=1, description="bytes of the largest artifact in the library")
 
     @field_validator("state")

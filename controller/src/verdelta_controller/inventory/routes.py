@@ -15,6 +15,7 @@ from ..fleet.tables import Host
 from ..foundation.errors import NotFound
 from ..foundation.schema import Moment
 from .auditing import Auditor
+from .device_names import DeviceNames, Names
 from .service import InventoryService
 from .tables import Snapshot
 
@@ -41,9 +42,15 @@ def _bootstrap(request: Request) -> Bootstrap:
     return service
 
 
+def _device_names(request: Request) -> DeviceNames:
+    names: DeviceNames = request.app.state.services.device_names
+    return names
+
+
 Inventory = Annotated[InventoryService, Depends(_inventory)]
 Fleet = Annotated[FleetService, Depends(_fleet)]
 Auditors = Annotated[Auditor, Depends(_auditor)]
+DevicesNamed = Annotated[DeviceNames, Depends(_device_names)]
 Bootstraps = Annotated[Bootstrap, Depends(_bootstrap)]
 
 
@@ -69,6 +76,10 @@ class SectionView(BaseModel):
     error: str | None = Field(examples=[None], description="why it failed, or what is missing from it")
     rows: dict[str, dict[str, Any]] = Field(examples=[{"labapp:all": {"version": "1.1", "hold": False}}])
     volatile: dict[str, dict[str, Any]] = Field(examples=[{}], description="shown, and never compared")
+    names: dict[str, Names] = Field(
+        examples=[{"0000:00:19.0": {"vendor": "Intel Corporation"}}],
+        description="what the controller calls the ids in the rows, by key and field, where it knows; no evidence",
+    )
 
 
 class InventoryView(BaseModel):
@@ -88,6 +99,8 @@ class ChangeView(BaseModel):
     op: str = Field(examples=["changed"])
     before: dict[str, Any] | None = Field(examples=[{"version": "1.0"}])
     after: dict[str, Any] | None = Field(examples=[{"version": "1.1"}])
+    before_names: Names = Field(examples=[{}], description="what the controller calls the ids in it, where it knows")
+    after_names: Names = Field(examples=[{}], description="of the row after; no evidence, and never compared")
 
 
 class DeltaView(BaseModel):
@@ -121,27 +134,35 @@ class InstalledView(AuditView):
 
 
 @router.post("/hosts/{name}/audits", status_code=201)
-def audit(name: str, actor: Audits, fleet: Fleet, inventory: Inventory, auditor: Auditors) -> AuditView:
+def audit(
+    name: str, actor: Audits, fleet: Fleet, inventory: Inventory, auditor: Auditors, names: DevicesNamed
+) -> AuditView:
     """Ask a host for a fresh, signed audit."""
     host = fleet.host_named(name)
-    return _audited(host, auditor, inventory)
+    return _audited(host, auditor, inventory, names)
 
 
 @router.post("/hosts/{name}/bootstrap")
 def bootstrap(
-    name: str, actor: ManagesHosts, fleet: Fleet, bootstraps: Bootstraps, auditor: Auditors, inventory: Inventory
+    name: str,
+    actor: ManagesHosts,
+    fleet: Fleet,
+    bootstraps: Bootstraps,
+    auditor: Auditors,
+    inventory: Inventory,
+    names: DevicesNamed,
 ) -> InstalledView:
     """Install the agent on a host over SSH, enrol it, and audit the host: what came with the agent is known then."""
-    audited = _audited(bootstraps.bootstrap(fleet.host_named(name)), auditor, inventory)
+    audited = _audited(bootstraps.bootstrap(fleet.host_named(name)), auditor, inventory, names)
     return InstalledView(**dict(audited), reports_to=bootstraps.url)
 
 
-def _audited(host: Host, auditor: Auditor, inventory: InventoryService) -> AuditView:
+def _audited(host: Host, auditor: Auditor, inventory: InventoryService, names: DeviceNames) -> AuditView:
     known = inventory.last_known(host.id)
     snapshot = auditor.audit(host).snapshot
     if snapshot is None:
         raise NotFound(f"{host.name}: the audit did not bring every section")
-    delta = None if known is None else delta_view(inventory.compare(known, snapshot), known, snapshot)
+    delta = None if known is None else delta_view(inventory.compare(known, snapshot), known, snapshot, names)
     return AuditView(host=host.name, snapshot=snapshot_view(snapshot), delta=delta)
 
 
@@ -159,6 +180,7 @@ def show_inventory(
     actor: Reads,
     fleet: Fleet,
     inventory: Inventory,
+    names: DevicesNamed,
     section: Annotated[list[str], Query()] = [],  # noqa: B006
 ) -> InventoryView:
     """Return what a host looks like, with all rows or those of some sections."""
@@ -167,7 +189,9 @@ def show_inventory(
     if snapshot is None:
         raise NotFound(f"{name} was never audited", mend=f"verdelta audit {name}")
     sections = {
-        shown: SectionView(status=s.status, error=s.error, rows=s.rows, volatile=s.volatile)
+        shown: SectionView(
+            status=s.status, error=s.error, rows=s.rows, volatile=s.volatile, names=names.of_rows(shown, s.rows)
+        )
         for shown, s in inventory.sections_of(snapshot, section or None).items()
     }
     return InventoryView(host=name, root=snapshot.root, taken_at=snapshot.taken_at, sections=sections)
@@ -179,6 +203,7 @@ def show_delta(
     actor: Reads,
     fleet: Fleet,
     inventory: Inventory,
+    names: DevicesNamed,
     before: int | None = None,
     after: int | None = None,
 ) -> DeltaView:
@@ -189,7 +214,7 @@ def show_delta(
         raise NotFound(f"{name} has been in one state since its first audit: there is nothing to compare")
     old = _of(host.id, inventory.snapshot(before)) if before is not None else states[1]
     new = _of(host.id, inventory.snapshot(after)) if after is not None else states[0]
-    return delta_view(inventory.compare(old, new), old, new)
+    return delta_view(inventory.compare(old, new), old, new, names)
 
 
 def _of(host_id: str, snapshot: Snapshot) -> Snapshot:
@@ -215,14 +240,23 @@ def snapshot_view(snapshot: Snapshot) -> SnapshotView:
     )
 
 
-def delta_view(delta: Delta, before: Snapshot, after: Snapshot) -> DeltaView:
+def delta_view(delta: Delta, before: Snapshot, after: Snapshot, names: DeviceNames) -> DeltaView:
     """Return the delta of two snapshots as it is shown, with all that it does not show."""
     sections = [*before.sections.items(), *after.sections.items()]
     return DeltaView(
         before=delta.before,
         after=delta.after,
         changes=[
-            ChangeView(section=c.section, key=c.key, op=c.op, before=c.before, after=c.after) for c in delta.changes
+            ChangeView(
+                section=c.section,
+                key=c.key,
+                op=c.op,
+                before=c.before,
+                after=c.after,
+                before_names=names.of(c.section, c.before),
+                after_names=names.of(c.section, c.after),
+            )
+            for c in delta.changes
         ],
         unknown=delta.unknown,
         partial=sorted({name for name, (status, _, error) in sections if status == OK and error} - set(delta.unknown)),

@@ -69,6 +69,21 @@ class Strict(BaseModel):
         return schema
 
 
+def told_by(field: str, *kinds: str) -> Discriminator:
+    """Return what tells the kinds of a union of models apart: the value of a field that each of them has."""
+
+    def kind_of(value: Any) -> str | None:
+        kind = value.get(field) if isinstance(value, Mapping) else getattr(value, field, None)
+        return kind if isinstance(kind, str) else None
+
+    return Discriminator(
+        kind_of,
+        custom_error_type="unknown_kind",
+        custom_error_message=f"{field} has to be one of {', '.join(kinds)}",
+        custom_error_context={"field": field, "kinds": ", ".join(kinds)},
+    )
+
+
 class Pattern(Strict):
     """Text in which * stands for any characters and ? for one; everything else for itself."""
 

@@ -19,6 +19,7 @@ from verdelta_agent.model import canonical
 
 from ..foundation.errors import InvalidInput, NotFound
 from . import located_yaml
+from .acceptance import Criterion
 from .expectations import Expectation, Strict, Text
 from .manifest_errors import ManifestError, Problem, problems_of, quoted
 
@@ -141,6 +142,7 @@ class Manifest(Strict):
     components: list[Component] = Field(default=[], max_length=1000, description="what it is made of")
     install: Step = Field(description="how it is installed")
     back_out: Step | None = Field(default=None, description="how a host gets back to what it was before")
+    acceptance: list[Criterion] = Field(default=[], max_length=1000, description="what it will be accepted by")
     changes: list[Expectation] = Field(
         min_length=1, max_length=5000, description="what is different on a host afterwards, and nothing else is"
     )

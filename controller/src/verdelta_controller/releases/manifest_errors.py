@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,7 +23,7 @@ _IN_WORDS = {
     "sha256": "64 small hexadecimal digits",
     "with": "a name of letters, digits and _, not beginning with a digit",
 }
-_SINGULAR = {"components": "component", "changes": "change"}
+_SINGULAR = {"components": "component", "changes": "change", "acceptance": "criterion"}
 _KINDS = {str: "text", bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
 
 
@@ -69,7 +69,12 @@ def problems_of(
             found[here] = Problem(document.line(path), _text(detail, path, document, model, sections))
         if len(found) > 2 * SHOWN:
             break
-    return [problem for path, problem in found.items() if path not in meant]
+    whole = f"the {model.__name__.lower()}"
+    return [
+        Problem(problem.line, problem.text.replace("the manifest", whole))
+        for path, problem in found.items()
+        if path not in meant
+    ]
 
 
 def _path(loc: Sequence[str | int], value: Any) -> Path:
@@ -91,6 +96,8 @@ def _text(detail: Any, path: Path, document: Located, model: type[BaseModel], se
         return f'field "{detail["loc"][-1]}" is missing in {_place(path)}'
     if kind in ("literal_error", "enum") and isinstance(given, str):
         return _unknown(name, given, re.findall("'([^']*)'", context["expected"]), where)
+    if kind == "unknown_kind":
+        return _no_kind(given, context["field"], context["kinds"].split(", "), path)
     if kind == "union_tag_not_found":
         return _no_matcher(name, given, document.written.get(path), path)
     if kind in ("too_short", "string_too_short"):
@@ -138,6 +145,14 @@ def _no_matcher(name: str, given: Any, written: str | None, path: Path) -> str:
     return f"{name} in {_place(path[:-1])} has to be a value, or one of {', '.join(names)}"
 
 
+def _no_kind(given: Any, field: str, kinds: Collection[str], path: Path) -> str:
+    """One of several models, which does not say which, or says one that there is not."""
+    said = given.get(field) if isinstance(given, dict) else None
+    if isinstance(said, str):
+        return _unknown(field, said, kinds, _place(path))
+    return f'field "{field}" is missing in {_place(path)}; one of {", ".join(kinds)}'
+
+
 def _unknown(what: str, given: object, known: Collection[str], where: str) -> str:
     near = _nearest(given, known)
     mend = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(known)}"
@@ -180,21 +195,36 @@ def _place(path: Path) -> str:
 
 def _fields_at(path: Path, document: Located, model: type[BaseModel]) -> list[str]:
     """Return the names that could still be given at a path: of the model there, or of the matchers."""
-    given = document.value
-    names = [name for kind in (Pattern, Range, OneOf) for name in kind.model_fields]
+    given, annotation = document.value, model
     for step in path:
-        given = given[step]
-        if isinstance(step, str):
-            models = _models_in(model.model_fields[step].annotation) if step in model.model_fields else []
-            model = models[0] if models else BaseModel
-    names = [field.alias or name for name, field in model.model_fields.items()] or names
+        given, annotation = given[step], _inside(annotation, step, given[step])
+    models = [found for found in _models_in(annotation) if _is_meant(found, given)] or [Pattern, Range, OneOf]
+    names = [field.alias or name for model in models for name, field in model.model_fields.items()]
     return [name for name in names if name not in given]
 
 
+def _inside(annotation: Any, step: str | int, given: Any) -> Any:
+    """Return the type of what is found one step further in: of a field, of a mapping's value, of a list's item."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation.model_fields[str(step)].annotation if step in annotation.model_fields else None
+    if get_origin(annotation) in (dict, list):
+        return get_args(annotation)[-1]
+    choices = (_inside(inner, step, given) for inner in get_args(annotation))
+    return next((choice for choice in choices if choice is not None), None)
+
+
+def _is_meant(model: type[BaseModel], given: Any) -> bool:
+    """Return whether a model of several is the one meant: its word for its kind is the one that was given."""
+    fields = model.model_fields.items()
+    kinds = {name: get_args(field.annotation) for name, field in fields if get_origin(field.annotation) is Literal}
+    told = {name: given[name] for name in kinds if name in given and len(kinds[name]) == 1}
+    return all(value in kinds[name] for name, value in told.items())
+
+
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """Return the model of a field, of the items of a list, or of one that may be left out."""
+    """Return the models that a value may be of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if getattr(annotation, "__origin__", None) is dict:
+    if get_origin(annotation) in (dict, list):
         return []
     return [model for inner in get_args(annotation) for model in _models_in(inner)]

@@ -1,11 +1,13 @@
 """Where a release stands in its life, and which step may follow which.  Pure."""
 
+import hashlib
+from collections.abc import Sequence
 from enum import StrEnum
 
 from verdelta_agent.model import canonical
 
 from ..foundation.states import StateTable
-from .manifest import Manifest
+from .expectations import Expectation
 
 
 class ReleaseState(StrEnum):
@@ -30,16 +32,21 @@ class ReleaseState(StrEnum):
 _S = ReleaseState
 
 IN_DEPLOYMENT = frozenset((_S.AUTHORISED, _S.DEPLOYING, _S.SUSPENDED, _S.DEPLOYED, _S.BACKING_OUT, _S.BACKED_OUT))
+GONE = frozenset((_S.CLOSED, _S.CANCELLED))
+OPEN_TO_BUILDING = frozenset(
+    (_S.DRAFT, _S.BUILT, _S.IN_TEST, _S.REJECTED, _S.ACCEPTED)
+)  # a new package voids sign-offs
 
 # Within IN_DEPLOYMENT a release stands where its roll-outs stand (`ReleaseService.follow`): several may be under way.
+# A new build takes a release back to built, from wherever it is open to it.
 RELEASE_STATES = StateTable(
     "a release",
     {
         _S.DRAFT: (_S.BUILT, _S.CANCELLED),
         _S.BUILT: (_S.IN_TEST, _S.AUTHORISED, _S.CANCELLED),
-        _S.IN_TEST: (_S.ACCEPTED, _S.REJECTED, _S.CANCELLED),
+        _S.IN_TEST: (_S.ACCEPTED, _S.REJECTED, _S.BUILT, _S.AUTHORISED, _S.CANCELLED),
         _S.REJECTED: (_S.BUILT, _S.CANCELLED),
-        _S.ACCEPTED: (_S.AUTHORISED, _S.CANCELLED),
+        _S.ACCEPTED: (_S.AUTHORISED, _S.BUILT, _S.CANCELLED),
         _S.AUTHORISED: (_S.DEPLOYING, _S.CANCELLED),
         _S.DEPLOYING: (_S.SUSPENDED, _S.DEPLOYED, _S.BACKING_OUT),
         _S.SUSPENDED: (_S.DEPLOYING, _S.BACKING_OUT, _S.CANCELLED),
@@ -53,6 +60,11 @@ RELEASE_STATES = StateTable(
 )
 
 
-def authorised_change(manifest: Manifest) -> bytes:
-    """Return the canonical bytes of what a release is authorised to change on its hosts."""
-    return canonical([change.document() for change in manifest.changes])
+def change_document(changes: Sequence[Expectation]) -> list[dict[str, object]]:
+    """Return a change as the JSON that is stored, frozen and exported."""
+    return [change.document() for change in changes]
+
+
+def change_digest(changes: Sequence[Expectation]) -> str:
+    """Return the SHA-256 (hex) by which a change is frozen."""
+    return hashlib.sha256(canonical(change_document(changes))).hexdigest()

@@ -1,25 +1,42 @@
-"""Build a release package, authorise it, and keep where it stands."""
+"""Draft and build releases, authorise them, and keep where they stand."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlmodel import Session, col, select
 
+from ..access.rules import Actor
 from ..foundation.clock import now
 from ..foundation.database import Database
 from ..foundation.errors import Conflict, GateClosed, InvalidInput, NotFound
-from ..foundation.evidence import EvidenceLog
+from ..foundation.evidence import EvidenceLog, Record
 from ..foundation.states import IllegalTransition
 from ..library.service import LibraryService
-from . import rules
-from .manifest import Manifest, digest_of, load_manifest
+from . import facts, gates, rules
+from .duties import claim
+from .expectations import Expectation
+from .gates import Checked
+from .manifest import Manifest, ReleaseType, digest_of, load_manifest
 from .playbooks import check_playbook, files_named, playbooks_named
-from .rules import ReleaseState
-from .tables import Release
+from .policy import Policy
+from .policy_service import policy_in_force, policy_of
+from .rules import OPEN_TO_BUILDING, ReleaseState
+from .sides import Side
+from .tables import Package, RehearsalRun, Release
+
+
+class Deployable(NamedTuple):
+    """What a roll-out installs, and what it may change: checked against the digests that were authorised."""
+
+    manifest: Manifest
+    files: Mapping[str, str]
+    changes: Sequence[Expectation]
 
 
 class ReleaseService:
-    """The use-cases around release packages."""
+    """The use-cases around releases and their packages."""
 
     def __init__(
         self, database: Database, evidence: EvidenceLog, library: LibraryService, sections: tuple[str, ...]
@@ -29,71 +46,134 @@ class ReleaseService:
         self._library = library
         self._sections = sections
 
-    def build(self, source: str, files: Mapping[str, str], name: str, actor: str) -> tuple[Release, bool]:
+    # -- from draft to authorised
+
+    def draft(
+        self, name: str, version: str, kind: ReleaseType, service: str, planned_for: datetime | None, actor: Actor
+    ) -> Release:
+        """Begin to plan a release; it is bound to the policy in force.
+
+        Raises InvalidInput (a version or type that the policy does not know, a day in the past), Conflict.
+        """
+        if planned_for is not None and planned_for <= now():
+            raise InvalidInput(f"planned for {planned_for:%Y-%m-%d %H:%M}, which is past", mend="Give a later moment.")
+        with self._database.transaction() as session:
+            if find(session, name, version) is not None:
+                raise Conflict(f"there is a release {name} {version}", mend="Give it another version.")
+            release = self._begin(session, name, version, kind, service, actor)
+            release.planned_for = planned_for
+            session.add(release)
+            self._evidence.append(session, "release-drafted", label_of(release), {"by": actor.name}, now())
+        return release
+
+    def build(
+        self,
+        source: str,
+        files: Mapping[str, str],
+        name: str,
+        actor: Actor,
+        builder_tests: Mapping[str, Any] | None = None,
+    ) -> tuple[Release, bool]:
         """Make a package of a manifest and files that are in the library already; the same again yields the same.
 
-        Returns the release, and whether it is new.  Raises ManifestError, InvalidInput (a file that the manifest
-        names is missing, or has another digest), Conflict (this version exists with other content).
+        Other content under the same version is a new package, as long as the release is not authorised: it takes the
+        release back to built, and voids what was signed.  Returns the release, and whether the package is new.
+        Raises ManifestError, InvalidInput (a file that the manifest names is missing, or has another digest),
+        Conflict (the release is authorised already), GateClosed.
         """
         manifest = load_manifest(source, name, self._sections)
         _check_files(manifest, files, self._library, name)
         digest = digest_of(manifest, files)
         with self._database.transaction() as session:
-            known = _find(session, manifest.release, manifest.version)
-            if known is not None:
-                if known.digest == digest:
-                    return known, False
-                raise Conflict(
-                    f"{manifest.release} {manifest.version} exists with other content"
-                    f" (package {known.digest[:12]}, this one would be {digest[:12]})",
-                    mend="A package never changes: give the new content a new version.",
+            release = find(session, manifest.release, manifest.version, lock=True)
+            if release is None:
+                release = self._begin(
+                    session, manifest.release, manifest.version, manifest.type, manifest.service, actor
                 )
-            release = Release(
-                name=manifest.release,
-                version=manifest.version,
-                type=manifest.type.value,
-                service=manifest.service,
-                state=ReleaseState.BUILT.value,
-                digest=digest,
-                manifest=manifest.document(),
-                source=source,
-                files=dict(files),
-                built_at=now(),
-                built_by=actor,
-            )
-            session.add(release)
-            session.flush()
+            elif release.digest == digest:
+                return release, False
+            _check_rebuilding(session, release, manifest, digest)
+            claim(session, release, actor.person_id, Side.DELIVERY, "built it", actor.name)
+            if session.get(Package, digest) is None:
+                package = Package(
+                    digest=digest,
+                    release_id=release.id or 0,
+                    manifest=manifest.document(),
+                    source=source,
+                    files=dict(files),
+                    builder_tests=dict(builder_tests) if builder_tests else None,
+                    built_at=now(),
+                    built_by=actor.name,
+                )
+                session.add(package)
+                session.flush()
+            voided = void(session, release, f"built anew as {digest[:12]}")
+            release.digest, release.passed = digest, []
+            enter(session, release, ReleaseState.BUILT)
             written = hashlib.sha256(source.encode()).hexdigest()
-            content = {"digest": digest, "by": actor, "files": dict(files), "source": written}
-            self._evidence.append(session, "release-built", _label(release), content, now())
+            content = {"digest": digest, "by": actor.name, "files": dict(files), "source": written}
+            self._evidence.append_many(session, [*voided, Record("release-built", label_of(release), content)], now())
         return release, True
 
-    def authorise(self, name: str, version: str, actor: str) -> Release:
+    def authorise(self, name: str, version: str, actor: Actor) -> Release:
         """Authorise a release for deployment: what it may change is frozen by its digest.
 
-        Raises NotFound, GateClosed.
+        That is the rehearsed change; the declared one where the policy lets a release go without a rehearsal.
+        Raises NotFound, GateClosed, OtherSide.
         """
         with self._database.transaction() as session:
-            release = self._get(session, name, version)
-            change = rules.authorised_change(manifest_of(release))
+            release = get(session, name, version, lock=True)
             if release.state == ReleaseState.AUTHORISED:
                 return release
-            try:
-                rules.RELEASE_STATES.next_state(ReleaseState(release.state), ReleaseState.AUTHORISED)
-            except IllegalTransition as error:
-                raise GateClosed(f"{_label(release)} is {release.state}", mend=error.mend) from error
-            release.state = ReleaseState.AUTHORISED.value
-            release.authorised_at, release.authorised_by = now(), actor
-            release.authorised_change = hashlib.sha256(change).hexdigest()
+            claim(session, release, actor.person_id, Side.DELIVERY, "authorised it", actor.name)
+            enter(session, release, ReleaseState.AUTHORISED)
+            manifest = manifest_of(package_of(session, release.digest))
+            accepted = facts.accepted_change(session, release)
+            changes = (
+                manifest.changes
+                if accepted is None
+                else [Expectation.model_validate(change) for change in accepted.changes]
+            )
+            release.authorised_at, release.authorised_by = now(), actor.name
+            release.authorised_changes = rules.change_document(changes)
+            release.authorised_change = rules.change_digest(changes)
             session.add(release)
-            content = {"digest": release.digest, "by": actor, "authorised_change": release.authorised_change}
-            self._evidence.append(session, "release-authorised", _label(release), content, now())
+            content = {
+                "digest": release.digest,
+                "by": actor.name,
+                "authorised_change": release.authorised_change,
+                "rehearsal": accepted.rollout_id if accepted else None,
+            }
+            self._evidence.append(session, "release-authorised", label_of(release), content, now())
         return release
+
+    def reject(self, name: str, version: str, reason: str, actor: Actor) -> Release:
+        """Send a release that is in test back to be built anew.  Raises NotFound, GateClosed, OtherSide."""
+        with self._database.transaction() as session:
+            release = get(session, name, version, lock=True)
+            claim(session, release, actor.person_id, Side.TEST, "rejected it", actor.name)
+            enter(session, release, ReleaseState.REJECTED)
+            voided = void(session, release, f"rejected: {reason}"[:200])
+            content = {"digest": release.digest, "by": actor.name, "reason": reason}
+            self._evidence.append_many(
+                session, [*voided, Record("release-rejected", label_of(release), content)], now()
+            )
+        return release
+
+    def close(self, name: str, version: str, actor: Actor) -> Release:
+        """Close a release that is deployed, and owes nothing any more.  Raises NotFound, GateClosed."""
+        return self._move(name, version, ReleaseState.CLOSED, actor)
+
+    def cancel(self, name: str, version: str, actor: Actor) -> Release:
+        """Give a release up that was not deployed.  Raises NotFound, GateClosed."""
+        return self._move(name, version, ReleaseState.CANCELLED, actor)
+
+    # -- asked by whoever shows
 
     def release(self, name: str, version: str) -> Release:
         """Return one release.  Raises NotFound."""
         with self._database.reading() as session:
-            return self._get(session, name, version)
+            return get(session, name, version)
 
     def by_id(self, release_id: int) -> Release:
         """Return one release by its number.  Raises NotFound."""
@@ -103,10 +183,36 @@ class ReleaseService:
             raise NotFound(f"there is no release number {release_id}")
         return found
 
-    def releases(self) -> list[Release]:
-        """Return every release, the newest first."""
+    def releases(self, before: int | None = None, limit: int = 100) -> list[Release]:
+        """Return releases, the newest first: of those older than number `before`, at most `limit`."""
+        wanted = select(Release).order_by(col(Release.id).desc()).limit(limit)
         with self._database.reading() as session:
-            return list(session.exec(select(Release).order_by(col(Release.id).desc())))
+            return list(session.exec(wanted.where(col(Release.id) < before) if before is not None else wanted))
+
+    def package(self, digest: str) -> Package:
+        """Return one package by its digest.  Raises NotFound."""
+        with self._database.reading() as session:
+            return package_of(session, digest)
+
+    def packages(self, release: Release) -> list[Package]:
+        """Return every package that a release has been, the newest first."""
+        wanted = select(Package).where(Package.release_id == release.id).order_by(col(Package.built_at).desc())
+        with self._database.reading() as session:
+            return list(session.exec(wanted))
+
+    def checklist(self, name: str, version: str) -> tuple[Release, Policy, list[Checked]]:
+        """Return a release, its policy, and the gates with what became of each.  Raises NotFound."""
+        with self._database.reading() as session:
+            release = get(session, name, version)
+            policy = policy_of(session, release)
+            return release, policy, gates.checklist(policy, facts.gather(session, release), now())
+
+    # -- asked by roll-outs
+
+    def check_may_deploy(self, release: Release) -> None:
+        """Raise GateClosed when a gate before deploying is not met."""
+        with self._database.reading() as session:
+            _check_gates(session, release, ReleaseState.DEPLOYING)
 
     def follow(self, session: Session, release_id: int, wanted: ReleaseState) -> None:
         """Let a release stand where its roll-outs stand, in the caller's transaction.
@@ -117,49 +223,230 @@ class ReleaseService:
         if release is None:
             raise NotFound(f"there is no release number {release_id}")
         if ReleaseState(release.state) not in rules.IN_DEPLOYMENT:
-            raise GateClosed(
-                f"{_label(release)} is {release.state}, not authorised",
-                mend=f"verdelta release authorise {_label(release)}",
-            )
+            raise _not_authorised(release)
         if release.state != wanted.value:
             release.state = wanted.value
+            if wanted is ReleaseState.DEPLOYED and release.deployed_at is None:
+                release.deployed_at = now()
             session.add(release)
             content = {"digest": release.digest}
-            self._evidence.append(session, f"release-{wanted.value}", _label(release), content, now())
+            self._evidence.append(session, f"release-{wanted.value}", label_of(release), content, now())
 
-    def authorised_manifest(self, release: Release) -> Manifest:
-        """Return the manifest of an authorised release, after checking that it is what was authorised.
+    def begin_rehearsal(self, session: Session, release: Release, package: str, rollout_id: int, actor: Actor) -> None:
+        """Write down that a package is being rehearsed, in the transaction in which its roll-out begins.
+
+        A release that is built enters the test.  Raises GateClosed (also when it was built anew), OtherSide.
+        """
+        release = get(session, release.name, release.version, lock=True)
+        if release.digest != package:
+            raise GateClosed(f"{label_of(release)} was built anew in this moment", mend="Ask again.")
+        claim(session, release, actor.person_id, Side.TEST, "rehearsed it", actor.name)
+        if release.state == ReleaseState.BUILT:
+            enter(session, release, ReleaseState.IN_TEST)
+        elif ReleaseState(release.state) in (ReleaseState.DRAFT, ReleaseState.REJECTED, *rules.GONE):
+            raise GateClosed(f"{label_of(release)} is {release.state}, and cannot be rehearsed")
+        run = RehearsalRun(
+            rollout_id=rollout_id,
+            release_id=release.id or 0,
+            package=package,
+            begun_at=now(),
+            begun_by=actor.name,
+        )
+        session.add(run)
+        content = {"digest": package, "rollout": rollout_id, "by": actor.name}
+        self._evidence.append(session, "rehearsal-started", label_of(release), content, now())
+
+    def follow_rehearsal(self, session: Session, rollout_id: int, passed: bool | None, detail: str) -> None:
+        """Keep how a rehearsal came out, in the caller's transaction; None while it is under way.
+
+        What is done to its hosts after it has come out (a back-out) does not change that, unless it is run again.
+        """
+        run = session.get(RehearsalRun, rollout_id)
+        if run is None:
+            raise NotFound(f"there is no rehearsal in roll-out {rollout_id}")
+        if passed is None:
+            run.passed, run.detail, run.ended_at = None, "", None
+        elif run.passed is None:
+            run.passed, run.detail, run.ended_at = passed, detail, now()
+            release = session.get(Release, run.release_id)
+            content = {"digest": run.package, "rollout": rollout_id, "passed": passed, "detail": detail}
+            subject = label_of(release) if release else str(run.release_id)
+            self._evidence.append(session, "rehearsal-ended", subject, content, now())
+        session.add(run)
+
+    def authorised(self, release: Release) -> Deployable:
+        """Return what an authorised release installs and may change, after checking that it is what was authorised.
 
         Raises GateClosed.
         """
-        manifest = manifest_of(release)
-        change = hashlib.sha256(rules.authorised_change(manifest)).hexdigest()
         if release.authorised_change is None:
-            raise GateClosed(
-                f"{_label(release)} is not authorised", mend=f"verdelta release authorise {_label(release)}"
-            )
-        if change != release.authorised_change or digest_of(manifest, release.files) != release.digest:
-            raise GateClosed(f"{_label(release)} is not what was authorised: its package was changed afterwards")
-        return manifest
+            raise _not_authorised(release)
+        package = self.package(release.digest)
+        manifest = manifest_of(package)
+        changes = [Expectation.model_validate(change) for change in release.authorised_changes]
+        if rules.change_digest(changes) != release.authorised_change:
+            raise GateClosed(f"{label_of(release)} is not what was authorised: its change was altered afterwards")
+        if digest_of(manifest, package.files) != release.digest:
+            raise GateClosed(f"{label_of(release)} is not what was authorised: its package was changed afterwards")
+        return Deployable(manifest, package.files, changes)
 
-    def _get(self, session: Session, name: str, version: str) -> Release:
-        found = _find(session, name, version)
-        if found is None:
-            raise NotFound(f"there is no release {name} {version}", mend="verdelta release list shows the releases")
-        return found
+    def rehearsed(self, digest: str) -> Deployable:
+        """Return what a rehearsal of a package installs, and what its manifest declares.  Raises GateClosed."""
+        package = self.package(digest)
+        manifest = manifest_of(package)
+        if digest_of(manifest, package.files) != digest:
+            raise GateClosed(f"package {digest[:12]} is not what was built: it was changed afterwards")
+        return Deployable(manifest, package.files, manifest.changes)
+
+    # -- inside
+
+    def _begin(
+        self, session: Session, name: str, version: str, kind: ReleaseType, service: str, actor: Actor
+    ) -> Release:
+        """Write a new release down, bound to the policy in force."""
+        bound = policy_in_force(session)
+        policy = Policy.model_validate(bound.document)
+        policy.of(kind)
+        policy.check_version(kind, version)
+        release = Release(
+            name=name,
+            version=version,
+            type=kind.value,
+            service=service,
+            state=ReleaseState.DRAFT.value,
+            policy_number=bound.number or 0,
+            drafted_at=now(),
+            drafted_by=actor.name,
+        )
+        session.add(release)
+        session.flush()
+        claim(session, release, actor.person_id, Side.DELIVERY, "drafted it", actor.name)
+        return release
+
+    def _move(self, name: str, version: str, wanted: ReleaseState, actor: Actor) -> Release:
+        with self._database.transaction() as session:
+            release = get(session, name, version, lock=True)
+            if release.state == wanted:
+                return release
+            enter(session, release, wanted)
+            content = {"digest": release.digest, "by": actor.name}
+            self._evidence.append(session, f"release-{wanted.value}", label_of(release), content, now())
+        return release
 
 
-def manifest_of(release: Release) -> Manifest:
+def enter(session: Session, release: Release, wanted: ReleaseState) -> None:
+    """Let a release enter a state, in the caller's transaction, which records it.
+
+    Raises GateClosed: the state cannot follow, a state was left out that may not be, or a gate is not met.
+    """
+    current = ReleaseState(release.state)
+    if current is not wanted:  # a new build of what is built stays there
+        try:
+            rules.RELEASE_STATES.next_state(current, wanted)
+        except IllegalTransition as error:
+            raise GateClosed(f"{label_of(release)} is {current}", mend=error.mend) from error
+    _check_gates(session, release, wanted)
+    release.state = wanted.value
+    release.passed = [*release.passed, wanted.value]
+    session.add(release)
+    session.flush()
+
+
+def manifest_of(package: Package) -> Manifest:
     """Return the manifest of a package."""
-    return Manifest.model_validate(release.manifest)
+    return Manifest.model_validate(package.manifest)
 
 
-def _find(session: Session, name: str, version: str) -> Release | None:
-    return session.exec(select(Release).where(Release.name == name, Release.version == version)).first()
+def package_of(session: Session, digest: str) -> Package:
+    """Return a package.  Raises NotFound."""
+    found = session.get(Package, digest)
+    if found is None:
+        raise NotFound(f"there is no package {digest[:12]}" if digest else "the release was not built yet")
+    return found
 
 
-def _label(release: Release) -> str:
+def find(session: Session, name: str, version: str, *, lock: bool = False) -> Release | None:
+    """Return a release, None when there is none; with `lock` nobody else changes it until the transaction ends."""
+    wanted = select(Release).where(Release.name == name, Release.version == version)
+    return session.exec(wanted.with_for_update() if lock else wanted).first()
+
+
+def get(session: Session, name: str, version: str, *, lock: bool = False) -> Release:
+    """Return a release.  Raises NotFound."""
+    found = find(session, name, version, lock=lock)
+    if found is None:
+        raise NotFound(f"there is no release {name} {version}", mend="verdelta release list shows the releases")
+    return found
+
+
+def label_of(release: Release) -> str:
+    """Return what to call a release: its name and version."""
     return f"{release.name} {release.version}"
+
+
+def _not_authorised(release: Release) -> GateClosed:
+    label = label_of(release)
+    return GateClosed(f"{label} is {release.state}, not authorised", mend=f"verdelta release authorise {label}")
+
+
+def _check_gates(session: Session, release: Release, wanted: ReleaseState) -> None:
+    """Raise GateClosed, which names the gates that keep a release from a state."""
+    policy, found = policy_of(session, release), facts.gather(session, release)
+    label = label_of(release)
+    missing = gates.left_out(policy, found, wanted)
+    if missing:
+        raise GateClosed(
+            f"{label} is {release.state}: by the policy {policy.policy} it has to be {missing[0].value} first",
+            mend=f"verdelta release gates {label} shows what is left to do.",
+        )
+    closed = gates.in_the_way(gates.checklist(policy, found, now()), wanted)
+    if closed:
+        said = "\n".join(f"  {line.gate}: {line.evidence}" for line in closed)
+        count = "1 gate is" if len(closed) == 1 else f"{len(closed)} gates are"
+        raise GateClosed(
+            f"{label} cannot become {wanted.value}: {count} not met\n{said}",
+            mend=f"verdelta release gates {label} shows what to do, and whose turn it is.",
+        )
+
+
+def _check_rebuilding(session: Session, release: Release, manifest: Manifest, digest: str) -> None:
+    label = label_of(release)
+    if ReleaseState(release.state) not in OPEN_TO_BUILDING:
+        raise Conflict(
+            f"{label} exists with other content"
+            f" (package {release.digest[:12]}, this one would be {digest[:12]}), and is {release.state}",
+            mend="What was authorised never changes: give the new content a new version.",
+        )
+    if (release.type, release.service) != (manifest.type.value, manifest.service):
+        raise Conflict(
+            f"{label} was drafted as {release.type} release of {release.service},"
+            f" and the manifest says {manifest.type.value} of {manifest.service}",
+            mend="Mend the manifest, or cancel the release and draft another version.",
+        )
+    under_way = select(RehearsalRun).where(RehearsalRun.release_id == release.id, col(RehearsalRun.passed).is_(None))
+    run = session.exec(under_way).first()
+    if run is not None:
+        raise GateClosed(
+            f"{label} is being rehearsed in roll-out {run.rollout_id}",
+            mend=f"Wait for it, or: verdelta rollout cancel {run.rollout_id}",
+        )
+
+
+def void(session: Session, release: Release, reason: str) -> list[Record]:
+    """Void whatever was signed and accepted of the present package, and return what is to be recorded of that."""
+    records = []
+    accepted = facts.accepted_change(session, release)
+    if accepted is not None:
+        accepted.voided_at = now()
+        session.add(accepted)
+        content: dict[str, Any] = {"change": accepted.digest, "reason": reason}
+        records.append(Record("rehearsed-change-voided", label_of(release), content))
+    for signed in facts.valid_sign_offs(session, release):
+        signed.voided_at, signed.void_reason = now(), reason
+        session.add(signed)
+        content = {"sign_off": signed.id, "purpose": signed.purpose, "by": signed.person_name, "reason": reason}
+        records.append(Record("sign-off-voided", label_of(release), content))
+    return records
 
 
 def _check_files(manifest: Manifest, files: Mapping[str, str], library: LibraryService, name: str) -> None:

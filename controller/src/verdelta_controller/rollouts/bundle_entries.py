@@ -52,6 +52,7 @@ class Started(Struct, frozen=True):
     by: str
     package: str
     waves: list[list[tuple[str, str]]]
+    purpose: str = "deployment"
 
 
 class Intended(Struct, frozen=True):

@@ -4,7 +4,7 @@ Only the log says what belongs to the roll-out; nothing is taken from what the c
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from sqlmodel import Session
@@ -15,9 +15,9 @@ from ..foundation.errors import GateClosed, NotFound
 from ..foundation.evidence import EvidenceEntry, EvidenceLog, document
 from ..foundation.signing import SigningKey, audience_of
 from ..inventory.service import InventoryService
-from ..releases.manifest import Manifest
-from ..releases.service import ReleaseService, manifest_of
-from ..releases.tables import Release
+from ..releases.expectations import Expectation
+from ..releases.service import ReleaseService
+from ..releases.tables import Package, Release
 from . import bundle, seen
 from .bundle import Audited, Entry, Evidence, HostEvidence, Key, ReleaseEvidence, Rows
 from .bundle_entries import (
@@ -35,6 +35,7 @@ from .bundle_entries import (
 )
 from .records import Records
 from .states import RolloutState
+from .tables import Purpose
 
 PAGE = 200  # entries of the log read together
 
@@ -66,10 +67,16 @@ class Exporter:
                 f"roll-out {rollout_id} is {rollout.state}: its evidence is not complete yet",
                 mend=f"Wait for it: verdelta rollout status {rollout_id} -w",
             )
+        if rollout.purpose == Purpose.REHEARSAL:
+            raise GateClosed(
+                f"roll-out {rollout_id} is a rehearsal: its evidence is part of its release's",
+                mend="verdelta export evidence NAME VERSION",
+            )
         release = self._releases.by_id(rollout.release_id)
+        package = self._releases.package(rollout.package)
         with self._database.reading() as session:
             gathering = _Gathering(session, self._evidence, self._inventory, audience_of(self._key.public_key))
-            evidence = gathering.evidence(rollout_id, release)
+            evidence = gathering.evidence(rollout_id, release, package)
         return bundle.write(evidence, self._evidence.origin, self._key)
 
 
@@ -87,9 +94,9 @@ class _Gathering:
         self._messages: dict[str, str] = {}
         self._rows: dict[str, Rows] = {}
 
-    def evidence(self, rollout: int, release: Release) -> Evidence:
+    def evidence(self, rollout: int, release: Release, package: Package) -> Evidence:
         """Return all that proves a roll-out."""
-        manifest = manifest_of(release)
+        changes = [Expectation.model_validate(change) for change in release.authorised_changes]
         label = f"{release.name} {release.version}"
         begun = self._keep(self._only("rollout-started", str(rollout)))
         self._keep(self._only("release-built", label))
@@ -98,10 +105,10 @@ class _Gathering:
             for entry in self._about(kind, str(rollout), begun.index + 1):
                 self._keep(entry)
         named = [host for wave in said(begun, Started).waves for host in wave]
-        hosts = [self._host(host_id, name, rollout, begun, manifest) for host_id, name in named]
+        hosts = [self._host(host_id, name, rollout, begun, changes) for host_id, name in named]
         return Evidence(
             rollout=rollout,
-            release=_release(release, manifest),
+            release=_release(release, package),
             hosts=hosts,
             messages=self._messages,
             rows=self._rows,
@@ -111,18 +118,22 @@ class _Gathering:
 
     # -- of one host
 
-    def _host(self, host_id: str, name: str, rollout: int, begun: Entry, manifest: Manifest) -> HostEvidence:
+    def _host(
+        self, host_id: str, name: str, rollout: int, begun: Entry, changes: Sequence[Expectation]
+    ) -> HostEvidence:
         for entry in self._about("verdict", name, begun.index):
             verdict = verdict_in(entry)
             if (verdict.host_id, verdict.rollout) == (host_id, rollout):
                 self._keep(entry)
                 if not isinstance(verdict, GivenUp):
-                    self._verdict(name, entry, verdict, begun, manifest)
+                    self._verdict(name, entry, verdict, begun, changes)
         for entry in self._about("identity-forked", host_id):
             self._keep(entry)
         return HostEvidence(host_id, name, sorted(self._keys(host_id, name), key=lambda key: key.epoch))
 
-    def _verdict(self, name: str, entry: Entry, verdict: Concluded, begun: Entry, manifest: Manifest) -> None:
+    def _verdict(
+        self, name: str, entry: Entry, verdict: Concluded, begun: Entry, changes: Sequence[Expectation]
+    ) -> None:
         """Gather what a verdict follows from."""
         known = self._known(name, verdict, begun)
         before, after = self._audit(verdict.before_envelope), self._audit(verdict.after_envelope)
@@ -134,7 +145,7 @@ class _Gathering:
                 digests.discard(said(received, Received).digest)
             if not digests:
                 break
-        for digest in bundle.rows_needed(earlier, before, after, seen.sections_asked_for(manifest.changes)):
+        for digest in bundle.rows_needed(earlier, before, after, seen.sections_asked_for(changes)):
             if digest not in self._rows:
                 self._rows[digest] = self._inventory.rows(self._session, digest)
         sections = frozenset(verdict.accepted_gaps)
@@ -198,12 +209,12 @@ def _read(stored: EvidenceEntry) -> Entry:
     return Entry(index=stored.index, proof=[], **fields)
 
 
-def _release(release: Release, manifest: Manifest) -> ReleaseEvidence:
+def _release(release: Release, package: Package) -> ReleaseEvidence:
     return ReleaseEvidence(
-        manifest=manifest.document(),
-        source=release.source,
-        files=release.files,
-        digest=release.digest,
-        authorised_change=[change.document() for change in manifest.changes],
+        manifest=package.manifest,
+        source=package.source,
+        files=package.files,
+        digest=package.digest,
+        authorised_change=release.authorised_changes,
         authorised_change_digest=release.authorised_change or "",
     )

@@ -21,14 +21,16 @@ from ..foundation.errors import VerdeltaError
 from ..inventory.auditing import Auditor
 from ..inventory.service import InventoryService, TakenIn
 from ..inventory.tables import Snapshot
-from ..releases.manifest import Manifest
+from ..releases.expectations import Expectation
 from ..releases.service import ReleaseService
-from . import judging, rules
+from ..releases.test_service import TestService
+from . import criteria, judging, rehearsing, rules
 from .engine import HELD_UP
 from .installers import Installer, ansible
+from .packages import deployable_of
 from .records import Records
 from .states import HostState, WaveState, wave_decision
-from .tables import Deployment
+from .tables import Deployment, Purpose
 from .verdict import Verdict
 
 log = structlog.get_logger()
@@ -46,6 +48,7 @@ class Conductor:
         inventory: InventoryService,
         auditor: Auditor,
         releases: ReleaseService,
+        tests: TestService,
         installer: Installer,
         forks: int,
     ) -> None:
@@ -54,6 +57,7 @@ class Conductor:
         self._inventory = inventory
         self._auditor = auditor
         self._releases = releases
+        self._tests = tests
         self._installer = installer
         self._forks = forks
         self._channels: dict[str, Channel] = {}
@@ -98,12 +102,16 @@ class Conductor:
     def audit_after(self, rollout: int, wave: int) -> str:
         """Audit every host after its install, and hold what changed against what was authorised."""
         self._each(self._records.deployments(rollout, wave, S.AUDITING_AFTER), self._audit_after)
+        if self._records.rollout(rollout).purpose == Purpose.REHEARSAL:
+            self._each(self._records.deployments(rollout, wave, *rehearsing.GOOD), self._try_criteria)
         return "audited"
 
     def decide(self, rollout: int, wave: int) -> str:
         """Close the wave: the next one opens only when every host of this one is verified."""
         self._let_go(self._records.deployments(rollout, wave))
-        decision = wave_decision([HostState(d.state) for d in self._records.deployments(rollout, wave)])
+        states = [HostState(deployment.state) for deployment in self._records.deployments(rollout, wave)]
+        is_rehearsal = self._records.rollout(rollout).purpose == Purpose.REHEARSAL
+        decision = wave_decision(states, rehearsing.GOOD) if is_rehearsal else wave_decision(states)
         if decision is not WaveState.PASSED and self._records.is_cancelled(rollout):
             decision = WaveState.STOPPED  # also with hosts left that were never begun
         if decision is WaveState.RUNNING:
@@ -147,7 +155,7 @@ class Conductor:
     # -- one host
 
     def _audit_before(self, deployment: Deployment) -> None:
-        host, manifest = self._parties(deployment)
+        host, changes = self._parties(deployment)
         self._records.move(deployment, S.AUDITING_BEFORE)
         known = self._inventory.last_known(host.id)
         taken = self._audit(deployment, host)
@@ -156,7 +164,7 @@ class Conductor:
             return
         snapshot = _complete(taken)
         drift = self._inventory.compare(known, snapshot) if known is not None else None
-        reason = judging.why_not(manifest, host, snapshot, self._rows_of_host(snapshot))
+        reason = judging.why_not(changes, host, snapshot, self._rows_of_host(snapshot))
         confirmed_by = known.confirmed_by if known is not None else None
         self._records.remember_before(deployment, snapshot, taken.digest, confirmed_by, drift.changes if drift else [])
         if reason:
@@ -166,9 +174,9 @@ class Conductor:
 
     def _settle(self, deployment: Deployment) -> None:
         """Decide from a fresh audit what an interrupted install did: nothing is repeated blindly."""
-        host, manifest = self._parties(deployment)
+        host, changes = self._parties(deployment)
         taken = self._audit(deployment, host)
-        delta, verdict = self._judge(deployment, host, manifest, _complete(taken))
+        delta, verdict = self._judge(deployment, host, changes, _complete(taken))
         found = rules.after_interruption(delta, verdict)
         log.info("interrupted install", host=host.name, rollout=deployment.rollout_id, found=found.value)
         self._records.move(deployment, S.AUDITING_AFTER, f"the install was interrupted: {found.value}")
@@ -176,11 +184,22 @@ class Conductor:
             self._records.move(deployment, S.READY, "the install was interrupted before it changed anything")
 
     def _audit_after(self, deployment: Deployment) -> None:
-        host, manifest = self._parties(deployment)
+        host, changes = self._parties(deployment)
         taken = self._audit(deployment, host)
         snapshot = _complete(taken)
-        _, verdict = self._judge(deployment, host, manifest, snapshot)
+        _, verdict = self._judge(deployment, host, changes, snapshot)
         self._records.conclude(deployment, snapshot, taken.digest, verdict, host.accepted_gaps)
+
+    def _try_criteria(self, deployment: Deployment) -> None:
+        """Try on a host of a rehearsal what the package will be accepted by."""
+        rollout, host = self._records.rollout(deployment.rollout_id), self._fleet.host(deployment.host_id)
+        wanted = deployable_of(self._releases, rollout).manifest.acceptance
+        if deployment.after_snapshot is None or not wanted:
+            return
+        after = self._inventory.snapshot(deployment.after_snapshot)
+        sections = self._inventory.sections_of(after, criteria.sections_of(wanted))
+        found = criteria.try_all(wanted, host, sections, self._channel(host))
+        self._tests.keep(rollout.release_id, rollout.package, deployment.rollout_id, found)
 
     def _audit_restored(self, deployment: Deployment) -> None:
         host, _ = self._parties(deployment)
@@ -192,20 +211,22 @@ class Conductor:
         verdict = judging.restored(before, snapshot, self._inventory.compare(before, snapshot), host)
         self._records.conclude(deployment, snapshot, taken.digest, verdict, host.accepted_gaps)
 
-    def _judge(self, deployment: Deployment, host: Host, manifest: Manifest, after: Snapshot) -> tuple[Delta, Verdict]:
+    def _judge(
+        self, deployment: Deployment, host: Host, changes: Sequence[Expectation], after: Snapshot
+    ) -> tuple[Delta, Verdict]:
         if deployment.before_snapshot is None:
             raise VerdeltaError(f"{host.name}: there is no audit from before the install")
         before = self._inventory.snapshot(deployment.before_snapshot)
         delta = self._inventory.compare(before, after)
         load = self._inventory.sections_of
-        return delta, judging.judge(manifest, host, before, after, delta, deployment.drift, load)
+        return delta, judging.judge(changes, host, before, after, delta, deployment.drift, load)
 
     def _rows_of_host(self, snapshot: Snapshot) -> Row | None:
         return judging.os_row(self._inventory.sections_of(snapshot, ["system.host"]))
 
-    def _parties(self, deployment: Deployment) -> tuple[Host, Manifest]:
-        release = self._releases.by_id(self._records.rollout(deployment.rollout_id).release_id)
-        return self._fleet.host(deployment.host_id), self._releases.authorised_manifest(release)
+    def _parties(self, deployment: Deployment) -> tuple[Host, Sequence[Expectation]]:
+        deployable = deployable_of(self._releases, self._records.rollout(deployment.rollout_id))
+        return self._fleet.host(deployment.host_id), deployable.changes
 
     # -- reaching hosts
 

@@ -9,8 +9,7 @@ from verdelta_agent.model import ABSENT, Row, Rows, Sections
 from ..fleet.tables import Host
 from ..inventory.service import digested
 from ..inventory.tables import Snapshot
-from ..releases.expectations import applicable
-from ..releases.manifest import Manifest
+from ..releases.expectations import Expectation, applicable
 from . import seen
 from .seen import Seen
 from .verdict import Verdict, gaps_between, split_gaps
@@ -27,9 +26,9 @@ def os_row(sections: Sections) -> Row | None:
     return section.rows.get("os") if section is not None else None
 
 
-def why_not(manifest: Manifest, host: Host, before: Snapshot, row: Row | None) -> str:
+def why_not(changes: Sequence[Expectation], host: Host, before: Snapshot, row: Row | None) -> str:
     """Return why an install on this host could never be verified, or "" when it could."""
-    expectations = applicable(manifest.changes, row)
+    expectations = applicable(changes, row)
     if not expectations:
         return "no change is declared for hosts like this one"
     foreign = sorted({e.section for e in expectations if e.section in PACKAGES and _is_absent(before, e.section)})
@@ -47,7 +46,7 @@ def _is_absent(snapshot: Snapshot, section: str) -> bool:
 
 
 def judge(
-    manifest: Manifest,
+    changes: Sequence[Expectation],
     host: Host,
     before: Snapshot,
     after: Snapshot,
@@ -56,9 +55,9 @@ def judge(
     load: LoadSections,
 ) -> Verdict:
     """Return the verdict of a host whose install has ended."""
-    names = sorted(seen.sections_asked_for(manifest.changes))
+    names = sorted(seen.sections_asked_for(changes))
     return seen.judge(
-        manifest.changes,
+        changes,
         _seen(before, load(before, names)),
         _seen(after, load(after, names)),
         delta,

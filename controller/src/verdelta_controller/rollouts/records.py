@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from sqlmodel import Session, col, select
 
@@ -14,11 +15,23 @@ from ..foundation.events import EventBus
 from ..foundation.evidence import EvidenceLog
 from ..inventory.tables import Snapshot
 from ..releases.rules import ReleaseState
+from .rehearsing import rehearsal_outcome
 from .states import ENDED, HOST_STATES, WAVE_STATES, HostState, RolloutState, WaveState
-from .tables import Deployment, Intent, Rollout, Wave
+from .tables import Deployment, Intent, Purpose, Rollout, Wave
 from .verdict import Verdict, concluded, recorded
 
-FollowRelease = Callable[[Session, int, ReleaseState], None]
+
+class Releases(Protocol):
+    """What is told to whoever keeps the releases, in the transaction of what it follows from."""
+
+    def follow(self, session: Session, release_id: int, wanted: ReleaseState) -> None:
+        """Let a release stand where its roll-outs stand."""
+        ...
+
+    def follow_rehearsal(self, session: Session, rollout_id: int, passed: bool | None, detail: str) -> None:
+        """Keep how a rehearsal came out; None while it is under way."""
+        ...
+
 
 # Where a release stands, by the states of its roll-outs: the first of these that one of them is in.
 _RELEASE_STATES = {
@@ -34,11 +47,11 @@ _RELEASE_STATES = {
 class Records:
     """The tables of this feature, and nobody else's."""
 
-    def __init__(self, database: Database, evidence: EvidenceLog, events: EventBus, follow: FollowRelease) -> None:
+    def __init__(self, database: Database, evidence: EvidenceLog, events: EventBus, releases: Releases) -> None:
         self._database = database
         self._evidence = evidence
         self._events = events
-        self._follow = follow
+        self._releases = releases
 
     # -- reading
 
@@ -103,10 +116,15 @@ class Records:
 
     # -- writing
 
-    def create(self, rollout: Rollout, package: str, waves: Sequence[Sequence[tuple[str, str]]]) -> int:
+    def create(
+        self,
+        rollout: Rollout,
+        waves: Sequence[Sequence[tuple[str, str]]],
+        begun: Callable[[Session, int], None] = lambda session, number: None,
+    ) -> int:
         """Write down a roll-out to hosts, given wave by wave as (id, name).  Returns its number.
 
-        `package` is the digest of the release package that it is of.
+        `begun` is called with the number in the same transaction.
         """
         with self._database.transaction() as session:
             session.add(rollout)
@@ -124,8 +142,9 @@ class Records:
                         changed_at=now(),
                     )
                     session.add(deployment)
-            self._settle(session, rollout.release_id)
-            content = {"by": rollout.created_by, "package": package, "waves": waves}
+            begun(session, number)
+            self._settle(session, rollout)
+            content = {"by": rollout.created_by, "package": rollout.package, "waves": waves, "purpose": rollout.purpose}
             self._evidence.append(session, "rollout-started", str(number), content, now())
         return number
 
@@ -137,7 +156,7 @@ class Records:
             rollout.reason = ""
             rollout.ended_at = None
             session.add(rollout)
-            self._settle(session, rollout.release_id)
+            self._settle(session, rollout)
             for deployment in retried:
                 _set(session, deployment, _again(deployment), "")
             names = [deployment.host_name for deployment in retried]
@@ -150,7 +169,7 @@ class Records:
             rollout = _rollout(session, rollout_id)
             rollout.state, rollout.run, rollout.ended_at = RolloutState.BACKING_OUT.value, rollout.run + 1, None
             session.add(rollout)
-            self._settle(session, rollout.release_id)
+            self._settle(session, rollout)
             for deployment in chosen:
                 deployment.install_error = ""
                 _set(session, deployment, HostState.BACKING_OUT, "")
@@ -166,7 +185,7 @@ class Records:
             if rollout.state == RolloutState.SUSPENDED:
                 rollout.state, rollout.ended_at = RolloutState.CANCELLED.value, now()
             session.add(rollout)
-            self._settle(session, rollout.release_id)
+            self._settle(session, rollout)
             self._evidence.append(session, "rollout-cancelled", str(rollout_id), {"by": actor}, now())
         self._tell(rollout_id)
 
@@ -189,7 +208,7 @@ class Records:
             rollout = _rollout(session, rollout_id)
             rollout.state, rollout.reason = RolloutState.SUSPENDED.value, reason[:2000]
             session.add(rollout)
-            self._settle(session, rollout.release_id)
+            self._settle(session, rollout)
             self._evidence.append(session, "rollout-held-up", str(rollout_id), {"reason": rollout.reason}, now())
         self._tell(rollout_id)
 
@@ -225,7 +244,7 @@ class Records:
             elif _is_last(session, rollout_id, number):
                 rollout.state, rollout.ended_at = RolloutState.FINISHED.value, now()
             session.add(rollout)
-            self._settle(session, rollout.release_id)
+            self._settle(session, rollout)
         self._tell(rollout_id)
 
     def close_back_out(self, rollout_id: int) -> None:
@@ -245,7 +264,7 @@ class Records:
                 if WaveState.STOPPED in WAVE_STATES.allowed(WaveState(wave.state)):
                     wave.state = WaveState.STOPPED.value
                     session.add(wave)
-            self._settle(session, rollout.release_id)
+            self._settle(session, rollout)
         self._tell(rollout_id)
 
     def move(self, deployment: Deployment, state: HostState, reason: str = "") -> None:
@@ -382,12 +401,18 @@ class Records:
             self._evidence.append(session, "verdict", current.host_name, content, now())
         self._tell(deployment.rollout_id)
 
-    def _settle(self, session: Session, release_id: int) -> None:
-        """Let the release stand where its roll-outs stand."""
+    def _settle(self, session: Session, rollout: Rollout) -> None:
+        """Let the release stand where its roll-outs stand; a rehearsal is none of them."""
         session.flush()
-        states = set(session.exec(select(Rollout.state).where(Rollout.release_id == release_id)))
+        if rollout.purpose == Purpose.REHEARSAL:
+            hosts = select(Deployment).where(Deployment.rollout_id == rollout.id)
+            outcome = rehearsal_outcome(RolloutState(rollout.state), list(session.exec(hosts)))
+            self._releases.follow_rehearsal(session, _number(rollout), *outcome)
+            return
+        mine = (Rollout.release_id == rollout.release_id, Rollout.purpose == Purpose.DEPLOYMENT.value)
+        states = set(session.exec(select(Rollout.state).where(*mine)))
         reached = next(state for of_rollout, state in _RELEASE_STATES.items() if of_rollout.value in states)
-        self._follow(session, release_id, reached)
+        self._releases.follow(session, rollout.release_id, reached)
 
     def _tell(self, rollout_id: int) -> None:
         self._events.publish(f"rollout-{rollout_id}")

@@ -77,6 +77,7 @@ class RolloutSummary(BaseModel):
     id: int = Field(examples=[12])
     release: str = Field(examples=["labapp"])
     version: str = Field(examples=["1.1"])
+    purpose: str = Field(examples=["deployment"], description="deployment, or rehearsal")
     state: str = Field(examples=["suspended"])
     reason: str = Field(examples=[""], description="why it is held up, where that is no host's doing")
     cancelled: bool = Field(examples=[False])
@@ -135,7 +136,7 @@ def start(order: RolloutOrder, actor: Deploys, rollouts: Rollouts, fleet: Fleet)
     if not (order.hosts or order.group or order.environment):
         raise InvalidInput("a roll-out needs at least one host", mend="Name hosts, a group or an environment.")
     hosts = fleet.hosts(order.hosts, order.group, order.environment)
-    number = rollouts.start(order.release, order.version, hosts, order.wave_size, actor.name)
+    number = rollouts.start(order.release, order.version, hosts, order.wave_size, actor)
     return RolloutView(**rollouts.view(number))
 
 

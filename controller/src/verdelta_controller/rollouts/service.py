@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..access.rules import Actor
 from ..fleet.service import FleetService
 from ..fleet.tables import Host
 from ..foundation.clock import now
 from ..foundation.errors import GateClosed, InvalidInput, NotFound, Unavailable
 from ..releases.service import ReleaseService
+from ..releases.tables import Release
 from .engine import Engine
+from .packages import deployable_of
 from .progress import Progress
 from .records import Records
 from .states import HOST_STATES, HostState, RolloutState
-from .tables import Deployment, Rollout
+from .tables import Deployment, Purpose, Rollout
 from .views import host_view, rollout_view, summary_view
 
 
@@ -28,14 +31,30 @@ class RolloutService:
         self._engine = engine
         self._progress = progress
 
-    def start(self, name: str, version: str, hosts: Sequence[Host], wave_size: int, actor: str) -> int:
+    def start(self, name: str, version: str, hosts: Sequence[Host], wave_size: int, actor: Actor) -> int:
         """Begin to roll a release out to hosts, `wave_size` at a time (0: all of them in one wave).
 
         Raises NotFound, InvalidInput (no host), GateClosed (not authorised, a host is being deployed to already,
         or cannot be reached by push).
         """
         release = self._releases.release(name, version)
-        self._releases.authorised_manifest(release)
+        self._releases.authorised(release)
+        self._releases.check_may_deploy(release)
+        return self._begin(release, release.digest, Purpose.DEPLOYMENT, hosts, wave_size, actor)
+
+    def rehearse(self, name: str, version: str, hosts: Sequence[Host], actor: Actor) -> int:
+        """Begin to rehearse a release on hosts: the same roll-out and the same audits, held against what is declared.
+
+        Raises NotFound, InvalidInput (no host), GateClosed (it is not ready to be tested, a host is busy or cannot be
+        reached by push), OtherSide (the actor makes this release).
+        """
+        release = self._releases.release(name, version)
+        self._releases.rehearsed(release.digest)
+        return self._begin(release, release.digest, Purpose.REHEARSAL, hosts, 0, actor)
+
+    def _begin(
+        self, release: Release, package: str, purpose: Purpose, hosts: Sequence[Host], wave_size: int, actor: Actor
+    ) -> int:
         if not hosts:
             raise InvalidInput("a roll-out needs at least one host", mend="Name hosts, a --group or an --environment.")
         if wave_size < 0:
@@ -53,9 +72,22 @@ class RolloutService:
         named = [(host.id, host.name) for host in hosts]
         waves = [named[first : first + size] for first in range(0, len(named), size)]
         rollout = Rollout(
-            release_id=release.id or 0, state=RolloutState.RUNNING.value, created_at=now(), created_by=actor
+            release_id=release.id or 0,
+            package=package,
+            purpose=purpose.value,
+            state=RolloutState.RUNNING.value,
+            created_at=now(),
+            created_by=actor.name,
         )
-        number = self._records.create(rollout, release.digest, waves)
+        number = self._records.create(
+            rollout,
+            waves,
+            lambda session, number: (
+                self._releases.begin_rehearsal(session, release, package, number, actor)
+                if purpose is Purpose.REHEARSAL
+                else None
+            ),
+        )
         try:
             self._engine.start("deploy", number, 1)
         except Exception as error:
@@ -95,8 +127,7 @@ class RolloutService:
         rollout = self._expect(
             rollout_id, RolloutState.SUSPENDED, RolloutState.FINISHED, RolloutState.CANCELLED, RolloutState.BACKED_OUT
         )
-        manifest = self._releases.authorised_manifest(self._releases.by_id(rollout.release_id))
-        if manifest.back_out is None:
+        if deployable_of(self._releases, rollout).manifest.back_out is None:
             raise GateClosed("this release has no back_out in its manifest", mend="Back out by another release.")
         chosen = [deployment for deployment in self._chosen(rollout_id, names) if _can_be_backed_out(deployment)]
         if not chosen:

@@ -88,15 +88,15 @@ WAVE_STATES = StateTable(
 )
 
 
-def wave_decision(hosts: Collection[HostState]) -> WaveState:
+def wave_decision(hosts: Collection[HostState], good: Collection[HostState] = (HostState.VERIFIED,)) -> WaveState:
     """Return what becomes of a running wave whose hosts are in these states: running, passed, paused or stopped.
 
-    It passes when every host is verified and pauses when they have ended and one is not; a wave that was taken back is
-    stopped.  A wave without hosts has proved nothing, and pauses.
+    It passes when every host is `good` (verified) and pauses when they have ended and one is not; a wave that was
+    taken back is stopped.  A wave without hosts has proved nothing, and pauses.
     """
     if any(state not in ENDED for state in hosts):
         return WaveState.RUNNING
     if any(state in (HostState.BACKED_OUT, HostState.BACK_OUT_FAILED) for state in hosts):
         return WaveState.STOPPED
-    passed = len(hosts) > 0 and all(state is HostState.VERIFIED for state in hosts)
+    passed = len(hosts) > 0 and all(state in good for state in hosts)
     return WaveState.PASSED if passed else WaveState.PAUSED

@@ -1,6 +1,7 @@
 """Roll-outs, their waves, and one deployment a host."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import UniqueConstraint
@@ -9,11 +10,22 @@ from sqlmodel import Field, SQLModel
 from ..foundation.database import Json, UtcDateTime
 
 
+class Purpose(StrEnum):
+    """What a roll-out is for."""
+
+    DEPLOYMENT = "deployment"
+    REHEARSAL = (
+        "rehearsal"  # in the test environment: what is observed is what the release will be authorised to change
+    )
+
+
 class Rollout(SQLModel, table=True):
-    """A release on its way to hosts.  `run` counts how often it was started, resumed or backed out."""
+    """A package on its way to hosts.  `run` counts how often it was started, resumed or backed out."""
 
     id: int | None = Field(default=None, primary_key=True)
     release_id: int = Field(foreign_key="release.id", index=True)
+    package: str  # digest of what is rolled out
+    purpose: str = Purpose.DEPLOYMENT.value
     state: str
     run: int = 1
     reason: str = ""  # why it is held up, where that is no host's doing

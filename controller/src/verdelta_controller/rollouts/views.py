@@ -45,6 +45,7 @@ def summary_view(rollout: Rollout, release: Release) -> dict[str, Any]:
         "id": rollout.id,
         "release": release.name,
         "version": release.version,
+        "purpose": rollout.purpose,
         "state": rollout.state,
         "reason": rollout.reason,
         "cancelled": rollout.cancelled,

@@ -106,7 +106,7 @@ def changes(request: Request, actor: Reads, name: str, snapshot_id: Number, offs
     if len(states) < 2 or states[0].id != snapshot_id:
         raise NotFound(f"{name} did not change into a state {snapshot_id}", mend="Its page has all of its changes.")
     around = services.overview.between(found.id, states[1].id or 0, snapshot_id)
-    entry = _entry(services.inventory, states[0], states[1], around)
+    entry = _entry(services, states[0], states[1], around)
     page = Page(offset, len(entry.changes[offset : offset + CHANGES_ALONE]), len(entry.changes), CHANGES_ALONE)
     groups = timeline.by_section(entry.changes[offset : offset + CHANGES_ALONE])
     return render(request, "changes.html", host=found, entry=entry, groups=groups, page=page)
@@ -121,7 +121,8 @@ def section(request: Request, actor: Reads, name: str, section: str, q: Text = "
     if current is None or section not in current.sections:
         raise NotFound(f"{name} has reported no section {section}", mend=f"verdelta audit {name}")
     whole = services.inventory.sections_of(current, [section])[section]
-    rows = {key: row for key, row in sorted(whole.rows.items()) if _has(q.strip(), key, row)}
+    names = services.device_names.of_rows(section, whole.rows)
+    rows = {key: row for key, row in sorted(whole.rows.items()) if _has(q.strip(), key, row, names.get(key, {}))}
     chosen = dict(list(rows.items())[offset : offset + ROWS])
     common = columns(chosen)
     return render(
@@ -131,6 +132,7 @@ def section(request: Request, actor: Reads, name: str, section: str, q: Text = "
         current=current,
         reading=next(reading for reading in readings(digested(current), found) if reading.name == section),
         rows=chosen,
+        names=names,
         columns=common,
         has_more=any(set(row) - set(common) for row in chosen.values()),
         volatile=dict(list(whole.volatile.items())[:ROWS]),
@@ -164,15 +166,15 @@ def _history(services: Services, of: Host, before: int | None) -> tuple[list[tim
     states = services.inventory.snapshots(of.id, STATES + 1, before)
     around = services.overview.between(of.id, states[-1].id or 0, states[0].id or 0) if states else []
     pairs = zip(states[:STATES], [*states[1:], None], strict=False)
-    entries = [_entry(services.inventory, after, earlier, around) for after, earlier in pairs]
+    entries = [_entry(services, after, earlier, around) for after, earlier in pairs]
     return entries, states[STATES - 1].id if len(states) > STATES else None
 
 
 def _entry(
-    inventory: InventoryService, after: Snapshot, earlier: Snapshot | None, around: list[dict[str, Any]]
+    services: Services, after: Snapshot, earlier: Snapshot | None, around: list[dict[str, Any]]
 ) -> timeline.Entry:
-    delta = inventory.compare(earlier, after) if earlier is not None else None
-    return timeline.entry(after, earlier, delta, around)
+    delta = services.inventory.compare(earlier, after) if earlier is not None else None
+    return timeline.entry(after, earlier, delta, around, services.device_names.of)
 
 
 def _system(inventory: InventoryService, current: Snapshot | None) -> Mapping[str, Any]:
@@ -182,6 +184,6 @@ def _system(inventory: InventoryService, current: Snapshot | None) -> Mapping[st
     return os_row(inventory.sections_of(current, ["system.host"])) or {}
 
 
-def _has(wanted: str, key: str, row: Mapping[str, Any]) -> bool:
-    said = [key, *(text.value(one) for one in row.values())]
+def _has(wanted: str, key: str, row: Mapping[str, Any], names: Mapping[str, str]) -> bool:
+    said = [key, *(text.value(one) for one in row.values()), *names.values()]
     return not wanted or any(wanted.casefold() in one.casefold() for one in said)

@@ -14,6 +14,7 @@ _MORE = Markup('<details class="more"><summary>… {}</summary>{}{}</details>')
 _LEFT = Markup('<p class="quiet">… and {} that are not shown here; the API has all of it.</p>')
 _GLYPH = Markup('<svg class="glyph" aria-hidden="true"><use href="#sign-{}"></use></svg>')
 _SIGN = Markup('<span class="sign tone-{}">{}<span>{}</span></span>')
+_NAME = Markup(' <span class="quiet">{}</span>')
 _DIGEST = Markup('<abbr class="digest" title="{}">{}…</abbr>')
 
 
@@ -31,14 +32,14 @@ def said(what: str, lines: bool = False) -> Markup:
     return head + _MORE.format(rest, _SAID + _pieces(part.tail, lines) + _END, left)
 
 
-def value(what: Any) -> Markup:
-    """Return the value of a field."""
-    return said(text.value(what))
+def value(what: Any, name: str = "") -> Markup:
+    """Return the value of a field, and the name of what it is the id of."""
+    return said(text.value(what)) + (_NAME.format(said(name)) if name else "")
 
 
-def brief(what: Any) -> Markup:
+def brief(what: Any, name: str = "") -> Markup:
     """Return a value beside others: of a digest the beginning, which is enough to tell two apart."""
-    return _DIGEST.format(what, what[:12]) if text.is_digest(what) else value(what)
+    return _DIGEST.format(what, what[:12]) if text.is_digest(what) else value(what, name)
 
 
 @cache

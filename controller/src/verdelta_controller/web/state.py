@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from ..fleet.service import FleetService
 from ..foundation.events import EventBus
+from ..inventory.device_names import DeviceNames
 from ..inventory.service import InventoryService
 from ..rollouts.overview import Overview
 from ..rollouts.service import RolloutService
@@ -18,6 +19,8 @@ class Services(Protocol):
     def fleet(self) -> FleetService: ...
     @property
     def inventory(self) -> InventoryService: ...
+    @property
+    def device_names(self) -> DeviceNames: ...
     @property
     def rollouts(self) -> RolloutService: ...
     @property

@@ -1,16 +1,18 @@
 """The history of a host: each change of its state, and the deployment that explains it where there is one.  Pure."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from verdelta_agent.delta import Change, Delta
+from verdelta_agent.model import Row
 
 from ..inventory.tables import Snapshot
 from ..rollouts.states import ENDED, HostState
 
 Deployment = Mapping[str, Any]  # as `rollouts.overview` returns it
+NamesOf = Callable[[str, Row | None], Mapping[str, str]]  # section and row -> field -> the name of its value
 
 _FIRST_SHOWN = ("unexpected", "missing", "drift", None, "waived", "matched")
 
@@ -21,6 +23,8 @@ class Field(NamedTuple):
     name: str
     before: Any
     after: Any
+    before_name: str = ""  # of what the value is the id of, where it is one
+    after_name: str = ""
 
 
 class Shown(NamedTuple):
@@ -47,7 +51,13 @@ class Entry(NamedTuple):
         return {name: operations.count(name) for name in ("added", "removed", "changed")}
 
 
-def entry(after: Snapshot, before: Snapshot | None, delta: Delta | None, deployments: Sequence[Deployment]) -> Entry:
+def entry(
+    after: Snapshot,
+    before: Snapshot | None,
+    delta: Delta | None,
+    deployments: Sequence[Deployment],
+    names_of: NamesOf = lambda section, row: {},
+) -> Entry:
     """Return what is shown of one state: what nobody authorised comes first, so that it is never among what is cut."""
     if before is None or delta is None:
         return Entry(after, None, [], None)
@@ -55,7 +65,7 @@ def entry(after: Snapshot, before: Snapshot | None, delta: Delta | None, deploym
     items = defaultdict(list)
     for item in deployment["items"] if deployment is not None else ():
         items[item["section"], item["key"]].append(item)
-    shown = [_shown(change, items[change.section, change.key]) for change in delta.changes]
+    shown = [_shown(change, items[change.section, change.key], names_of) for change in delta.changes]
     return Entry(after, delta, sorted(shown, key=lambda change: _FIRST_SHOWN.index(change.outcome)), deployment)
 
 
@@ -76,9 +86,12 @@ def by_section(changes: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
     return [(section, list(group)) for section, group in groupby(changes, key=lambda change: change.section)]
 
 
-def _shown(change: Change, items: Sequence[Mapping[str, Any]]) -> Shown:
+def _shown(change: Change, items: Sequence[Mapping[str, Any]], names_of: NamesOf) -> Shown:
     """Return a change with what the verdict says of this very state: one on another state of the row says nothing."""
     before, after = change.before or {}, change.after or {}
-    fields = [Field(name, before.get(name), after.get(name)) for name in change.fields()]
+    old, new = names_of(change.section, change.before), names_of(change.section, change.after)
+    fields = [
+        Field(name, before.get(name), after.get(name), old.get(name, ""), new.get(name, "")) for name in change.fields()
+    ]
     outcomes = (str(item["outcome"]) for item in items if item["after"] == change.after)
     return Shown(change.section, change.key, change.op, fields, min(outcomes, key=_FIRST_SHOWN.index, default=None))

@@ -13,6 +13,7 @@ from ...foundation.errors import VerdeltaError
 from ...library.service import LibraryService
 from ...releases import playbooks
 from ...releases.service import ReleaseService
+from ..packages import deployable_of
 from ..progress import Progress
 from ..records import Records
 from ..tables import Deployment
@@ -98,12 +99,13 @@ class PushInstaller:
         self._records.end_intent(intent, deployments, outcome.hosts, errors, outcome.ended_at)
 
     def _begin(self, rollout: int, action: str) -> ansible.Waiting:
-        release = self._releases.by_id(self._records.rollout(rollout).release_id)
-        manifest = self._releases.authorised_manifest(release)
+        bound = self._records.rollout(rollout)
+        release = self._releases.by_id(bound.release_id)
+        manifest, its_files, _ = deployable_of(self._releases, bound)
         step = manifest.install if action == "install" else manifest.back_out
         if step is None:
             raise VerdeltaError(f"{release.name} {release.version} has no back_out in its manifest")
-        files = {path: self._library.path(digest) for path, digest in release.files.items()}
+        files = {path: self._library.path(digest) for path, digest in its_files.items()}
         variables: dict[str, Any] = {
             **step.variables,
             "verdelta_release": release.name,

@@ -8,8 +8,8 @@ from alembic import op
 
 from verdelta_controller.foundation.database import UtcDateTime
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,158 @@
+"""Gather what the gates of a release look at: a handful of queries by index, whatever else is in the database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from .acceptance import Outcome, Told, summarise
+from .gates import Accepted, Facts, OpenError, Recorded, Rehearsed, Signed, Waived
+from .manifest import Manifest, ReleaseType
+from .policy import Severity
+from .rules import ReleaseState
+from .sides import Purpose
+from .tables import (
+    CriterionResult,
+    GateRecord,
+    GateWaiver,
+    KnownError,
+    Package,
+    RehearsalRun,
+    RehearsedChangeRow,
+    Release,
+    SignOffRow,
+)
+
+
+def gather(session: Session, release: Release) -> Facts:
+    """Return what is known of a release and its present package."""
+    package = session.get(Package, release.digest) if release.digest else None
+    manifest = Manifest.model_validate(package.manifest) if package else None
+    return Facts(
+        label=f"{release.name} {release.version}",
+        type=ReleaseType(release.type),
+        state=ReleaseState(release.state),
+        built_by=package.built_by if package else "",
+        manifest=manifest,
+        builder_tests=_builder_tests(package),
+        rehearsal=_rehearsal(session, release, manifest),
+        rehearsed_change=_rehearsed_change(session, release),
+        known_errors=_known_errors(session, release),
+        records=_records(session, release),
+        sign_offs=_sign_offs(session, release),
+        waivers=_waivers(session, release),
+        deployed=_deployed(session, release),
+        passed_states=frozenset(map(ReleaseState, release.passed)),
+    )
+
+
+def results_of(session: Session, release: Release) -> list[CriterionResult]:
+    """Return the newest result of each criterion on each host, for the present package."""
+    wanted = (
+        select(CriterionResult)
+        .where(CriterionResult.release_id == release.id, CriterionResult.package == release.digest)
+        .order_by(col(CriterionResult.id))
+    )
+    newest = {(row.criterion, row.host): row for row in session.exec(wanted)}
+    last_run = newest_rehearsal(session, release)
+    rollout = last_run.rollout_id if last_run else None
+    return [row for row in newest.values() if row.rollout_id in (None, rollout)]
+
+
+def newest_rehearsal(session: Session, release: Release) -> RehearsalRun | None:
+    """Return the newest rehearsal of the present package."""
+    return session.exec(
+        select(RehearsalRun)
+        .where(RehearsalRun.release_id == release.id, RehearsalRun.package == release.digest)
+        .order_by(col(RehearsalRun.rollout_id).desc())
+        .limit(1)
+    ).first()
+
+
+def accepted_change(session: Session, release: Release) -> RehearsedChangeRow | None:
+    """Return the rehearsed change that was accepted for the present package."""
+    return session.exec(
+        select(RehearsedChangeRow)
+        .where(
+            RehearsedChangeRow.release_id == release.id,
+            RehearsedChangeRow.package == release.digest,
+            col(RehearsedChangeRow.voided_at).is_(None),
+        )
+        .order_by(col(RehearsedChangeRow.id).desc())
+        .limit(1)
+    ).first()
+
+
+def valid_sign_offs(session: Session, release: Release) -> list[SignOffRow]:
+    """Return the sign-offs that bind the release as it is, the oldest first."""
+    wanted = (
+        select(SignOffRow)
+        .where(
+            SignOffRow.release_id == release.id,
+            SignOffRow.package == release.digest,
+            col(SignOffRow.voided_at).is_(None),
+        )
+        .order_by(col(SignOffRow.id))
+    )
+    return list(session.exec(wanted))
+
+
+def _builder_tests(package: Package | None) -> tuple[bool, str, datetime] | None:
+    if package is None or package.builder_tests is None:
+        return None
+    told = package.builder_tests
+    return told["passed"], told["detail"], package.built_at
+
+
+def _rehearsal(session: Session, release: Release, manifest: Manifest | None) -> Rehearsed | None:
+    run = newest_rehearsal(session, release)
+    if run is None or manifest is None:
+        return None
+    told = [Told(row.criterion, row.host, Outcome(row.outcome)) for row in results_of(session, release)]
+    summary = summarise(manifest.acceptance, told)
+    passed = None if run.passed is None else run.passed and summary.passed
+    detail = f"{run.detail}; {summary.detail}" if manifest.acceptance else run.detail
+    return Rehearsed(run.rollout_id, passed, detail, run.begun_by, run.ended_at or run.begun_at)
+
+
+def _rehearsed_change(session: Session, release: Release) -> Accepted | None:
+    found = accepted_change(session, release)
+    return Accepted(found.digest, found.accepted_by, found.accepted_at) if found else None
+
+
+def _known_errors(session: Session, release: Release) -> list[OpenError]:
+    wanted = select(KnownError).where(KnownError.release_id == release.id, KnownError.state == "open")
+    return [OpenError(error.title, Severity(error.severity)) for error in session.exec(wanted)]
+
+
+def _records(session: Session, release: Release) -> list[Recorded]:
+    wanted = (
+        select(GateRecord)
+        .where(GateRecord.release_id == release.id, GateRecord.package == release.digest)
+        .order_by(col(GateRecord.id).desc())
+    )
+    return [Recorded(row.of, row.passed, row.recorded_by, row.recorded_at) for row in session.exec(wanted)]
+
+
+def _sign_offs(session: Session, release: Release) -> list[Signed]:
+    rows: Sequence[SignOffRow] = valid_sign_offs(session, release)
+    return [Signed(Purpose(row.purpose), row.person_name, row.signed_at) for row in rows]
+
+
+def _waivers(session: Session, release: Release) -> list[Waived]:
+    wanted = select(GateWaiver).where(GateWaiver.release_id == release.id, col(GateWaiver.granted_at).is_not(None))
+    return [
+        Waived(row.gate, row.reason, row.granted_by_name, row.granted_at, row.expires_at)
+        for row in session.exec(wanted)
+        if row.granted_at is not None
+    ]
+
+
+def _deployed(session: Session, release: Release) -> list[datetime]:
+    wanted = select(Release.deployed_at).where(
+        Release.service == release.service,
+        Release.type == release.type,
+        Release.id != release.id,
+        col(Release.deployed_at).is_not(None),
+    )
+    return [moment for moment in session.exec(wanted) if moment is not None]
