@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import insert
 from tests.support.scene import Scene
-from tests.support.web import a_controller
+from tests.support.web import CI, a_controller
 
 from verdelta_agent.model import OK, Section, digest_sections, root_digest
 from verdelta_controller.access.rules import Actor
@@ -68,9 +68,7 @@ def run() -> None:
 
 def _release(scene: Scene) -> None:
     listed = "\n".join(COMPONENT.format(number=number, version=1) for number in range(COMPONENTS))
-    scene.services.releases.build(
-        MANIFEST.format(version=1, components=listed), {}, "release.yaml", Actor("ci", frozenset())
-    )
+    scene.services.releases.build(MANIFEST.format(version=1, components=listed), {}, "release.yaml", CI)
 
 
 def _fill(database: Database, contents: int) -> None:

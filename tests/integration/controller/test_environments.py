@@ -131,7 +131,7 @@ def test_environments_that_hosts_name_already_are_made_by_the_migration(database
     config = alembic_config()
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
+        command.upgrade(config, "0003")
         for name, environment in (("a", "office"), ("b", "office"), ("c", "test"), ("d", "")):
             connection.execute(
                 text(

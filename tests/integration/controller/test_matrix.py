@@ -15,7 +15,10 @@ from verdelta_controller.fleet.tables import Host
 from verdelta_controller.foundation.errors import NotFound
 from verdelta_controller.inventory.tables import Snapshot
 from verdelta_controller.releases.tables import Release
-from verdelta_controller.rollouts.states import HostState
+from verdelta_controller.rollouts import judging
+from verdelta_controller.rollouts.rehearsing import GOOD
+from verdelta_controller.rollouts.states import HostState, RolloutState, wave_decision
+from verdelta_controller.rollouts.tables import Purpose, Rollout
 
 MANIFEST = """
 release: {name}
@@ -34,9 +37,14 @@ changes:
 """
 
 
+def built(scene: Scene, version: str, name: str = "labapp") -> Release:
+    """Return a release that is built."""
+    return scene.services.releases.build(MANIFEST.format(name=name, version=version), {}, "release.yaml", CI)[0]
+
+
 def release(scene: Scene, version: str, name: str = "labapp") -> Release:
     """Return an authorised release of a package."""
-    scene.services.releases.build(MANIFEST.format(name=name, version=version), {}, "release.yaml", CI)
+    built(scene, version, name)
     return scene.services.releases.authorise(name, version, CI)
 
 
@@ -55,6 +63,37 @@ def deployed(scene: Scene, made: Release, *hosts: Host, ends_with: str = "") -> 
         scene.install(number, host, before)
         scene.conclude(number, host, before, audited(scene, host, ends_with or made.version))
     scene.close_wave(number, 1)
+    return number
+
+
+def rehearsed(scene: Scene, made: Release, host: Host, ends_with: str = "1.1") -> int:
+    """Rehearse a release on a host that has another package afterwards, too; returns the roll-out's number."""
+    rollout = Rollout(
+        release_id=made.id or 0,
+        package=made.digest,
+        purpose=Purpose.REHEARSAL.value,
+        state=RolloutState.RUNNING.value,
+        created_at=datetime.now(UTC),
+        created_by="ci",
+    )
+    releases = scene.services.releases
+    number = scene.records.create(
+        rollout,
+        [[(host.id, host.name)]],
+        lambda session, number: releases.begin_rehearsal(session, made, made.digest, number, CI),
+    )
+    scene.records.open_wave(number, 1)
+    before = audited(scene, host, **{"system.users": {}})
+    scene.install(number, host, before)
+    after = audited(scene, host, ends_with, **{"system.users": {"eve": {"uid": 1001}}})
+    deployment = scene.deployment(number, host)
+    scene.records.move(deployment, HostState.AUDITING_AFTER)
+    inventory = scene.services.inventory
+    changes = releases.rehearsed(made.digest).changes
+    delta = inventory.compare(before, after)
+    verdict = judging.judge(changes, host, before, after, delta, [], inventory.sections_of)
+    scene.records.conclude(scene.deployment(number, host), after, "a" * 64, verdict, [])
+    scene.records.close_wave(number, 1, wave_decision([HostState(scene.deployment(number, host).state)], GOOD))
     return number
 
 
@@ -176,6 +215,18 @@ def test_a_package_is_proved_where_its_newest_deployment_is_verified_on_every_ho
     audited(scene, second)
     deployed(scene, made, second)
     assert promotion.verified_in(made.digest) == {"test", "staging"}
+
+
+def test_a_rehearsal_that_passed_is_a_proof_and_stays_one_when_its_hosts_are_taken_back(scene):
+    made, (test, live) = built(scene, "1.1"), (scene.host(name, environment=name) for name in ("test", "live"))
+    number = rehearsed(scene, made, test)
+    assert scene.deployment(number, test).state == HostState.AT_VARIANCE  # it changed something undeclared
+    assert scene.services.promotion.verified_in(made.digest) == {"test"}
+    scene.records.begin_back_out(number, scene.records.deployments(number), "ops")
+    assert scene.services.promotion.verified_in(made.digest) == {"test"}
+    failed = rehearsed(scene, made, live, ends_with="")
+    assert scene.records.rollout(failed).purpose == Purpose.REHEARSAL
+    assert scene.services.promotion.verified_in(made.digest) == {"test"}
 
 
 def test_a_deployment_that_never_began_proves_nothing_and_disproves_nothing(scene):

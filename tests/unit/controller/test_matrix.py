@@ -117,18 +117,18 @@ def test_an_rpm_of_the_version_is_expected_whatever_its_release():
 
 def test_a_component_is_expected_where_the_audit_after_the_deployment_had_it():
     both = {LABAPP: "1.1", RPM: "1.1"}
-    assert rules.expectations([Proof(1, both, seen(OK, "two"))], CONTENTS) == {LABAPP: "1.1"}
+    assert rules.expectations([Proof("p1", both, seen(OK, "two"))], CONTENTS) == {LABAPP: "1.1"}
     assert rules.expectations(
-        [Proof(1, both, seen(OK, "two")), Proof(2, {LABAPP: "1.0"}, seen(OK, "one"))], CONTENTS
+        [Proof("p1", both, seen(OK, "two")), Proof("p2", {LABAPP: "1.0"}, seen(OK, "one"))], CONTENTS
     ) == {LABAPP: "1.0"}
-    assert rules.expectations([Proof(1, both, seen(FAILED, "lost"))], CONTENTS) == {}
+    assert rules.expectations([Proof("p1", both, seen(FAILED, "lost"))], CONTENTS) == {}
 
 
 # -- the whole
 
 
 def test_hosts_are_counted_by_version_and_those_that_differ_are_named():
-    proof = (Proof(1, {LABAPP: "1.1"}, seen(OK, "two")),)
+    proof = (Proof("p1", {LABAPP: "1.1"}, seen(OK, "two")),)
     hosts = [
         *(HostSeen(f"web-{n}", "live", NOON, seen(OK, "two"), proof) for n in range(3)),
         HostSeen("web-7", "live", NOON, seen(OK, "one"), proof),
@@ -158,7 +158,9 @@ def test_an_environment_of_which_nothing_is_known_has_nothing_in_common():
 kinds = st.sampled_from([seen(OK, "one"), seen(OK, "two"), seen(OK, "none"), seen(FAILED), seen(ABSENT, "none"), ()])
 fleets = st.lists(st.tuples(st.sampled_from(["live", "test"]), kinds, st.booleans()), max_size=12).map(
     lambda drawn: [
-        HostSeen(f"h{n}", environment, NOON, sections, (Proof(1, {LABAPP: "1.1"}, seen(OK, "two")),) if proved else ())
+        HostSeen(
+            f"h{n}", environment, NOON, sections, (Proof("p1", {LABAPP: "1.1"}, seen(OK, "two")),) if proved else ()
+        )
         for n, (environment, sections, proved) in enumerate(drawn)
     ]
 )

@@ -14,11 +14,10 @@ from .tables import Package, Release
 
 
 class Released(NamedTuple):
-    """A release, and the version of each component in it."""
+    """A package of a release, and the version of each component in it."""
 
-    id: int
+    package: str
     name: str
-    version: str
     components: Mapping[Component, str]
 
 
@@ -29,38 +28,31 @@ class ReleasedComponents:
         self._database = database
 
     def newest(self, name: str = "") -> list[Released]:
-        """Return the newest version of every release, or of the one that is named.  Raises NotFound."""
-        newest = select(func.max(Release.id)).group_by(Release.name)
+        """Return the newest version of every release that is built, or of the one that is named.  Raises NotFound."""
+        newest = select(func.max(Release.id)).where(Release.digest != "").group_by(Release.name)
         if name:
             newest = newest.where(Release.name == (name if name.isprintable() else ""))  # "" is no release's name
-        found = self._read(
-            select(*_WANTED)
-            .join(Package, col(Package.digest) == Release.digest)
-            .where(col(Release.id).in_(newest))
-            .order_by(col(Release.name))
-        )
+        wanted = _WANTED.join(Package, col(Package.digest) == col(Release.digest)).where(col(Release.id).in_(newest))
+        found = self._read(wanted.order_by(col(Release.name)))
         if name and not found:
-            raise NotFound(f"there is no release {name[:100]!r}", mend="verdelta release list shows the releases")
+            raise NotFound(f"no release {name[:100]!r} is built", mend="verdelta release list shows the releases")
         return found
 
-    def of(self, ids: Collection[int]) -> dict[int, Released]:
-        """Return releases by their number."""
-        found = self._read(_components().where(col(Release.id).in_(ids)))
-        return {released.id: released for released in found}
+    def of(self, packages: Collection[str]) -> dict[str, Released]:
+        """Return packages by their digest."""
+        wanted = _WANTED.join(Package, col(Package.release_id) == col(Release.id))
+        found = self._read(wanted.where(col(Package.digest).in_(packages)))
+        return {released.package: released for released in found}
 
     def _read(self, wanted: Any) -> list[Released]:
         with self._database.reading() as session:
             return [
-                Released(number, name, version, dict(_tellable(components or [])))
-                for number, name, version, components in session.execute(wanted)
+                Released(package, name, dict(_tellable(components or [])))
+                for package, name, components in session.execute(wanted)
             ]
 
 
-def _components() -> Any:
-    return select(*_WANTED).join(Package, col(Package.digest) == Release.digest)
-
-
-_WANTED: tuple[Any, ...] = (Release.id, Release.name, Release.version, col(Package.manifest)["components"])
+_WANTED = select(Package.digest, Release.name, col(Package.manifest)["components"]).select_from(Release)
 
 
 def _tellable(components: Iterable[Mapping[str, Any]]) -> Iterable[tuple[Component, str]]:

@@ -33,9 +33,9 @@ Sections = tuple[Digested | None, ...]  # one for each of NAMES; None where the 
 
 
 class Proof(NamedTuple):
-    """A verified deployment on a host: of which release, what that is made of, and the audit's sections after it."""
+    """A verified deployment on a host: of which package, what that is made of, and the audit's sections after it."""
 
-    release: int
+    package: str
     components: Mapping[Component, str]
     after: Sections
 
@@ -178,7 +178,7 @@ def matrix(
     """Return for each component what each environment has of it."""
     alike: dict[Hashable, list[HostSeen]] = defaultdict(list)
     for host in hosts:
-        proved = tuple((proof.release, proof.after) for proof in host.proofs)
+        proved = tuple((proof.package, proof.after) for proof in host.proofs)
         alike[host.environment, host.sections, proved].append(host)
     groups = [(group[0], expectations(group[0].proofs, contents), group) for group in alike.values()]
     table: dict[Component, dict[str, Cell]] = {}

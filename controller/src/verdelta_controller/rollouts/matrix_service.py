@@ -88,13 +88,13 @@ class MatrixService:
     def _proofs(self) -> dict[str, list[Proof]]:
         """Return the verified deployments of each host, those concluded first going first."""
         verified = self._promotion.last_verified()
-        releases: dict[int, Released] = self._releases.of({one.release_id for one in verified})
+        packages: dict[str, Released] = self._releases.of({one.package for one in verified})
         after = self._contents.of_snapshots({one.snapshot for one in verified}, NAMES)
         proofs: dict[str, list[Proof]] = defaultdict(list)
         for one in verified:
-            components = releases[one.release_id].components
+            components = packages[one.package].components
             if components:
-                proofs[one.host_id].append(Proof(one.release_id, components, after[one.snapshot]))
+                proofs[one.host_id].append(Proof(one.package, components, after[one.snapshot]))
         return proofs
 
     def _read(self, hosts: Collection[HostSeen], wanted: Collection[Component]) -> rules.Contents:

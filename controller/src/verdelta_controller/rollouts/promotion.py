@@ -11,15 +11,16 @@ from ..fleet.environment_rules import Stage, may_enter
 from ..fleet.environments import Environments
 from ..foundation.database import Database
 from ..foundation.errors import GateClosed
+from ..releases.passed_rehearsals import passed_rehearsals
 from .states import HostState
-from .tables import Deployment, Purpose, Rollout
+from .tables import Deployment, Rollout
 
 
 class Verified(NamedTuple):
-    """The newest verified deployment of a release on a host, and the snapshot after it."""
+    """The newest verified deployment of a package on a host, and the snapshot after it."""
 
     host_id: str
-    release_id: int
+    package: str
     snapshot: int
 
 
@@ -33,25 +34,19 @@ class Promotion:
     def verified_in(self, digest: str) -> set[str]:
         """Return the environments in which the package with this digest is proved.
 
-        That is where it was installed on a host at least, and the newest of its deployments that began is verified on
-        every such host: one that varies, fails or is silent leaves the environment unproved.  A host counts for the
-        environment that it is in now.  In a rehearsal a host may vary: what was not declared is reviewed there, and
-        whether it passed is a gate of its own.  For `fleet.environment_rules.may_enter`.
+        That is where it was installed on a host at least, and the newest of its deployments that began is good on every
+        such host: one that varies, fails or is silent leaves the environment unproved.  Good is verified; and a
+        rehearsal that passed, also after its hosts were taken back: people review what it changed, and that is frozen.
+        A host counts for the environment that it is in now.  For `fleet.environment_rules.may_enter`.
         """
-        place = func.row_number().over(partition_by=col(Deployment.host_id), order_by=col(Deployment.id).desc())
-        begun = (
-            select(col(Deployment.host_id), col(Deployment.state), col(Rollout.purpose), place.label("place"))
-            .join(Rollout, col(Rollout.id) == col(Deployment.rollout_id))
-            .where(col(Rollout.package) == digest, col(Deployment.began_at).is_not(None))
-            .subquery()
-        )
-        newest = select(begun.c.host_id, begun.c.state, begun.c.purpose).where(begun.c.place == 1)
         with self._database.reading() as session:
-            proved = {row.host_id: _is_proved(row.state, row.purpose) for row in session.execute(newest)}
-        found: dict[str, set[bool]] = defaultdict(set)
-        for host in self._environments.places(proved):
-            found[host.environment].add(proved[host.id])
-        return {name for name, reached in found.items() if name and reached == {True}}
+            newest = session.execute(_newest_of(digest)).all()
+            passed = passed_rehearsals(session, digest)
+        good = {row.host_id: row.state == HostState.VERIFIED or row.rollout_id in passed for row in newest}
+        found: dict[str, list[bool]] = defaultdict(list)
+        for host in self._environments.places(good):
+            found[host.environment].append(good[host.id])
+        return {name for name, hosts in found.items() if name and all(hosts)}
 
     def check(self, digest: str, environments: Collection[str], required: Collection[Stage]) -> None:
         """Raise GateClosed when a package may not go to one of these environments yet.
@@ -73,30 +68,38 @@ class Promotion:
                 )
 
     def last_verified(self) -> list[Verified]:
-        """Return the newest verified deployment of each release on each host, those concluded first going first."""
+        """Return the newest verified deployment of each package on each host, those concluded first going first."""
         with self._database.reading() as session:
             return [Verified(*row) for row in session.execute(_LAST_VERIFIED)]
 
 
-def _is_proved(state: str, purpose: str) -> bool:
-    varies = state == HostState.AT_VARIANCE and purpose == Purpose.REHEARSAL
-    return varies or state == HostState.VERIFIED
+def _newest_of(digest: str) -> Select[Any]:
+    """Return the query for the newest deployment of a package that began, on each host."""
+    place = func.row_number().over(partition_by=col(Deployment.host_id), order_by=col(Deployment.id).desc())
+    wanted = (Deployment.host_id, Deployment.state, Deployment.rollout_id)
+    begun = (
+        select(*map(col, wanted), place.label("place"))
+        .join(Rollout, col(Rollout.id) == col(Deployment.rollout_id))
+        .where(col(Rollout.package) == digest, col(Deployment.began_at).is_not(None))
+        .subquery()
+    )
+    return select(begun).where(begun.c.place == 1)
 
 
 def _last_verified() -> Select[Any]:
     place = func.row_number().over(
-        partition_by=(col(Deployment.host_id), col(Rollout.release_id)),
+        partition_by=(col(Deployment.host_id), col(Rollout.package)),
         order_by=(col(Deployment.concluded_at).desc(), col(Deployment.id).desc()),
     )
     wanted = (Deployment.id, Deployment.host_id, Deployment.after_snapshot, Deployment.concluded_at)
     every = (
-        select(*map(col, wanted), col(Rollout.release_id), place.label("place"))
+        select(*map(col, wanted), col(Rollout.package), place.label("place"))
         .join(Rollout, col(Rollout.id) == col(Deployment.rollout_id))
         .where(col(Deployment.state) == HostState.VERIFIED.value, col(Deployment.after_snapshot).is_not(None))
         .subquery()
     )
     return (
-        select(every.c.host_id, every.c.release_id, every.c.after_snapshot)
+        select(every.c.host_id, every.c.package, every.c.after_snapshot)
         .where(every.c.place == 1)
         .order_by(every.c.concluded_at, every.c.id)
     )
