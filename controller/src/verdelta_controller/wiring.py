@@ -7,6 +7,17 @@ from pathlib import Path
 
 from verdelta_agent.model import SECTION_NAMES
 
+from .access.people import People
+from .access.people_tables import (
+    Attempts,
+    Invitation,
+    MergedAccount,
+    PersonSecret,
+    PersonSession,
+    RoleGrant,
+    Team,
+    TeamMember,
+)
 from .access.service import AccessService
 from .access.tables import ApiToken, PageSession, Person
 from .fleet.enrolling import Bootstrap
@@ -43,6 +54,7 @@ from .rollouts.tables import Deployment, Intent, Rollout, Wave
 TABLES = (
     ApiToken, PageSession, Person, AgentKey, Credential, EnrolmentToken, Host, SectionContent, Snapshot, StoredEnvelope,
     Artifact, Release, Deployment, Intent, Rollout, Wave,
+    Attempts, Invitation, MergedAccount, PersonSecret, PersonSession, RoleGrant, Team, TeamMember,
 )  # fmt: skip
 
 
@@ -56,6 +68,7 @@ class Services:
     signing_key: SigningKey
     events: EventBus
     access: AccessService
+    people: People
     fleet: FleetService
     bootstrap: Bootstrap
     inventory: InventoryService
@@ -111,6 +124,7 @@ def build(settings: Settings) -> Services:
         signing_key=signing_key,
         events=events,
         access=AccessService(database, evidence),
+        people=People(database, evidence, vault),
         fleet=fleet,
         bootstrap=Bootstrap(fleet, settings.url, state / "ca.pem"),
         inventory=inventory,
