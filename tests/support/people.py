@@ -1,7 +1,9 @@
 """People who have joined, and their apps: a code for every moment, and time that passes."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyotp
 import pytest
@@ -9,8 +11,12 @@ import pytest
 from verdelta_controller.access import accounts, grants, logins, service, teams
 from verdelta_controller.access.people import People
 from verdelta_controller.access.rules import Actor, Role, Standing
+from verdelta_controller.foundation.database import Database
+from verdelta_controller.foundation.evidence import EvidenceLog
+from verdelta_controller.foundation.signing import SigningKey
 
 PASSWORD = "a sentence that nobody else would take"
+LOG = EvidenceLog(SigningKey(b"k" * 32), "verdelta.example/log")
 STEP = timedelta(seconds=30)  # that a code is for
 ADMINISTRATOR = Actor("root", frozenset({Role.ADMINISTRATOR}))
 
@@ -70,6 +76,12 @@ def joined(people: People, clock: Clock, name: str, *roles: Role) -> Joined:
     """Return a member who has joined and holds roles."""
     people.accounts.create_person(name, name.title(), "root", Standing.MEMBER, roles)
     return Joined(people, name, clock)
+
+
+def evidence(database: Database, kind: str = "") -> list[Any]:
+    """Return what the evidence says, the newest first."""
+    with database.reading() as session:
+        return [json.loads(entry.content) for entry in LOG.entries(session, kind=kind)]
 
 
 def names(found: Sequence[object]) -> list[str]:

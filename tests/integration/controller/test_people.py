@@ -4,13 +4,12 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pyotp
 import pytest
 from sqlalchemy import inspect, text
 from tests.support.concurrently import at_once
-from tests.support.people import ADMINISTRATOR, PASSWORD, STEP, Clock, Joined, joined, names
+from tests.support.people import ADMINISTRATOR, LOG, PASSWORD, STEP, Clock, Joined, evidence, joined, names
 
 from verdelta_controller.access import passwords
 from verdelta_controller.access.people import People
@@ -18,10 +17,7 @@ from verdelta_controller.access.people_tables import Attempts, PersonSecret, Per
 from verdelta_controller.access.rules import Actor, Role, Standing
 from verdelta_controller.foundation.database import Database
 from verdelta_controller.foundation.errors import Conflict, InvalidInput, NotAllowed, NotAuthenticated, NotFound
-from verdelta_controller.foundation.evidence import EvidenceLog
-from verdelta_controller.foundation.signing import SigningKey, Vault
-
-LOG = EvidenceLog(SigningKey(b"k" * 32), "verdelta.example/log")
+from verdelta_controller.foundation.signing import Vault
 
 
 @pytest.fixture
@@ -45,11 +41,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def alice(people: People, clock: Clock) -> Joined:
     return joined(people, clock, "alice", Role.RELEASE_MANAGER)
-
-
-def evidence(database: Database, kind: str = "") -> list[Any]:
-    with database.reading() as session:
-        return [json.loads(entry.content) for entry in LOG.entries(session, kind=kind)]
 
 
 def count(database: Database, table: type) -> int:
@@ -216,10 +207,10 @@ def test_password_and_code_are_both_needed_and_the_refusal_does_not_say_which_wa
 
 
 @pytest.mark.parametrize("name", ["", "\0", "\ud800", "x" * 10_000, "' OR 1=1 --", "alice\n"])
-@pytest.mark.parametrize("password", ["", "\0", "\ud800", "x" * 100_000])
-def test_whatever_is_typed_is_refused_as_anything_else_is(people, alice, name, password):
-    with pytest.raises(NotAuthenticated, match="the name, the password or the code"):
-        people.logins.log_in(name, password, password)
+def test_whatever_is_typed_is_refused_as_anything_else_is(people, alice, name):
+    for password in ("", "\0", "\ud800", "x" * 100_000):
+        with pytest.raises(NotAuthenticated, match="the name, the password or the code"):
+            people.logins.log_in(name, password, password)
 
 
 def test_a_name_that_nobody_has_costs_the_same_hash_and_the_same_count(people, alice, monkeypatch, database):

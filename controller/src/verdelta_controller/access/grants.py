@@ -17,7 +17,7 @@ from ..foundation.clock import now
 from ..foundation.database import Database
 from ..foundation.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from ..foundation.evidence import EvidenceLog, Record
-from ..foundation.ids import new_id
+from ..foundation.ids import is_name, new_id
 from .people_rules import Term, check_roles, loan_term, own_term
 from .people_tables import RoleGrant, Team, TeamMember
 from .rules import Actor, Permission, Role, Standing, may
@@ -100,9 +100,7 @@ class Grants:
         with self._database.transaction() as session:
             lender = _lender(session, name, actor)
             _check_own(session, lender, role, term)
-            deputies = [active(session, to)] if to else [one for one in members(session, team) if one.id != lender.id]
-            if not deputies:
-                raise InvalidInput(f"nobody but {name} is in the team {team}", mend=f"verdelta team members {team}")
+            deputies = _deputies(session, lender, to, team)
             made = [add_grant(session, deputy, role, actor.name, term, lender) for deputy in deputies]
             records = [
                 Record("role-lent", deputy.name, {**said_of(one), "lender": name, "team": team})
@@ -202,7 +200,7 @@ def end(session: Session, which: ColumnElement[bool], role: Role | None, by: str
 def person_named(session: Session, name: str, *, lock: bool = False) -> Person:
     """Return a person, also one who has left.  Raises NotFound."""
     wanted = select(Person).where(Person.name == name)
-    person = None if "\0" in name else session.exec(wanted.with_for_update() if lock else wanted).first()
+    person = session.exec(wanted.with_for_update() if lock else wanted).first() if is_name(name) else None
     if person is None:
         raise NotFound(f"there is no person named {name}", mend="verdelta person list")
     return person
@@ -216,12 +214,18 @@ def active(session: Session, name: str, *, lock: bool = False) -> Person:
     return person
 
 
-def members(session: Session, team: str) -> Sequence[Person]:
-    """Return who is in a team, by name.  Raises NotFound."""
-    found = None if "\0" in team else session.exec(select(Team).where(Team.name == team)).first()
+def team_named(session: Session, name: str, *, lock: bool = False) -> Team:
+    """Return a team.  Raises NotFound."""
+    wanted = select(Team).where(Team.name == name)
+    found = session.exec(wanted.with_for_update() if lock else wanted).first() if is_name(name) else None
     if found is None:
-        raise NotFound(f"there is no team named {team}", mend="verdelta team list")
-    within = select(TeamMember.person_id).where(TeamMember.team_id == found.id)
+        raise NotFound(f"there is no team named {name}", mend="verdelta team list")
+    return found
+
+
+def members(session: Session, team: Team) -> Sequence[Person]:
+    """Return who is in a team, by name."""
+    within = select(TeamMember.person_id).where(TeamMember.team_id == team.id)
     return session.exec(select(Person).where(col(Person.id).in_(within)).order_by(Person.name)).all()
 
 
@@ -269,6 +273,16 @@ def _lender(session: Session, name: str, actor: Actor) -> Person:
             f"{actor.name} may not lend or take back what is {name}'s", mend=f"{name} may, or an administrator."
         )
     return lender
+
+
+def _deputies(session: Session, lender: Person, to: str, team: str) -> list[Person]:
+    """Return who gets what is lent: a person, or a team without the lender.  Raises NotFound, InvalidInput."""
+    if to:
+        return [active(session, to)]
+    deputies = [one for one in members(session, team_named(session, team)) if one.id != lender.id]
+    if not deputies:
+        raise InvalidInput(f"nobody but {lender.name} is in the team {team}", mend=f"verdelta team members {team}")
+    return deputies
 
 
 def _check_own(session: Session, lender: Person, role: Role, term: Term) -> None:

@@ -10,7 +10,7 @@ from ..foundation.database import Database
 from ..foundation.errors import Conflict, InvalidInput, NotFound
 from ..foundation.evidence import EvidenceLog
 from ..foundation.ids import is_name, new_id
-from .grants import active, members, person_named
+from .grants import active, members, person_named, team_named
 from .people_tables import Team, TeamMember
 from .tables import Person
 
@@ -64,15 +64,15 @@ class Teams:
         if both:
             raise InvalidInput(f"{both[0]} cannot be added and removed at once")
         with self._database.transaction() as session:
-            before = {person.name for person in members(session, name)}
-            team = session.exec(select(Team).where(Team.name == name).with_for_update()).one()
+            team = team_named(session, name, lock=True)
+            before = {person.name for person in members(session, team)}
             coming = [active(session, one) for one in sorted(set(add) - before)]
             going = [person_named(session, one).id for one in sorted(set(remove))]
             session.add_all(TeamMember(team_id=team.id, person_id=one.id) for one in coming)
             mine = (col(TeamMember.team_id) == team.id, col(TeamMember.person_id).in_(going))
             session.exec(delete(TeamMember).where(*mine))
             session.flush()
-            after = [person.name for person in members(session, name)]
+            after = [person.name for person in members(session, team)]
             content = {"team_id": team.id, "members": after, "by": by}
             if set(after) != before:
                 self._evidence.append(session, "team-changed", name, content, now())
