@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from . import __version__
+from .access import login_routes, people_routes
 from .access import routes as access_routes
 from .access.http import public, undeclared
 from .fleet import agent_routes as enrolment_routes
@@ -29,7 +30,17 @@ from .rollouts import routes as rollout_routes
 from .web import errors, middleware, pages, static_files
 from .wiring import Services
 
-API = (access_routes, fleet_routes, inventory_routes, library_routes, release_routes, rollout_routes, evidence_routes)
+API = (
+    access_routes,
+    login_routes,
+    people_routes,
+    fleet_routes,
+    inventory_routes,
+    library_routes,
+    release_routes,
+    rollout_routes,
+    evidence_routes,
+)
 ROUTERS = (*(feature.router for feature in API), *pages.ROUTERS)
 
 HANDLERS = {
