@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from . import __version__
+from .access import login_routes, people_routes
 from .access import routes as access_routes
 from .access.http import public, undeclared
 from .fleet import agent_routes as enrolment_routes
@@ -24,7 +25,7 @@ from .foundation.schema import REFUSALS
 from .inventory import agent_routes as message_routes
 from .inventory import routes as inventory_routes
 from .library import routes as library_routes
-from .releases import policy_routes, record_routes
+from .releases import policy_routes, record_routes, signing_routes
 from .releases import routes as release_routes
 from .rollouts import evidence_routes, matrix_routes, rehearsal_routes
 from .rollouts import routes as rollout_routes
@@ -33,6 +34,8 @@ from .wiring import Services
 
 API = (
     access_routes,
+    login_routes,
+    people_routes,
     fleet_routes,
     matrix_routes,  # before environment_routes, to which any word could be an environment's name
     environment_routes,
@@ -41,6 +44,7 @@ API = (
     policy_routes,
     release_routes,
     record_routes,
+    signing_routes,
     rollout_routes,
     rehearsal_routes,
     evidence_routes,

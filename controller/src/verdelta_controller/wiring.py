@@ -7,15 +7,17 @@ from pathlib import Path
 
 from verdelta_agent.model import SECTION_NAMES
 
+from .access import people_tables
+from .access import tables as access_tables
+from .access.people import People
 from .access.rules import Actor
 from .access.service import THIS_MACHINE, AccessService
-from .access.tables import ApiToken, PageSession, Person
+from .fleet import environment_tables
+from .fleet import tables as fleet_tables
 from .fleet.bookings import Bookings
 from .fleet.enrolling import Bootstrap
-from .fleet.environment_tables import Environment, EnvironmentBooking
 from .fleet.environments import Environments
 from .fleet.service import FleetService
-from .fleet.tables import AgentKey, Credential, EnrolmentToken, Host
 from .foundation import certificates
 from .foundation.database import Database
 from .foundation.errors import InvalidInput, NotFound
@@ -23,34 +25,23 @@ from .foundation.events import EventBus
 from .foundation.evidence import EvidenceLog
 from .foundation.settings import Settings
 from .foundation.signing import SigningKey, Vault, audience_of
+from .inventory import tables as inventory_tables
 from .inventory.auditing import Auditor
 from .inventory.contents import Contents
 from .inventory.device_names import DeviceNames
 from .inventory.service import InventoryService
-from .inventory.tables import SectionContent, Snapshot, StoredEnvelope
+from .library import tables as library_tables
 from .library.service import LibraryService
 from .library.store import ArtifactStore
-from .library.tables import Artifact
+from .releases import tables as release_tables
 from .releases.audited_components import ReleasedComponents
 from .releases.policy import shipped_policy
 from .releases.policy_service import PolicyService
 from .releases.record_service import RecordService
 from .releases.service import ReleaseService
-from .releases.tables import (
-    CriterionResult,
-    GateRecord,
-    GateWaiver,
-    KnownError,
-    Package,
-    PolicyVersion,
-    RehearsalRun,
-    RehearsedChangeRow,
-    Release,
-    ReleaseDuty,
-    ReleaseSide,
-    SignOffRow,
-)
+from .releases.signing_off import SigningOffService, move_person
 from .releases.test_service import TestService
+from .rollouts import tables as rollout_tables
 from .rollouts.bundle_export import Exporter
 from .rollouts.conductor import Conductor
 from .rollouts.engine import DbosEngine, Engine
@@ -64,15 +55,18 @@ from .rollouts.proofs import Proofs
 from .rollouts.records import Records
 from .rollouts.rehearsals import RehearsalService
 from .rollouts.service import RolloutService
-from .rollouts.tables import Deployment, Intent, Rollout, Wave
 
-# Every table, so that whoever imports this module has the whole schema at hand.
+# Where the tables of every feature are, so that whoever imports this module has the whole schema at hand.
 TABLES = (
-    ApiToken, PageSession, Person, AgentKey, Credential, EnrolmentToken, Host, SectionContent, Snapshot, StoredEnvelope,
-    Artifact, PolicyVersion, Release, Package, ReleaseSide, ReleaseDuty, SignOffRow, GateRecord, KnownError, GateWaiver,
-    RehearsalRun, CriterionResult, RehearsedChangeRow, Deployment, Intent, Rollout, Wave,
-    Environment, EnvironmentBooking,
-)  # fmt: skip
+    access_tables,
+    people_tables,
+    environment_tables,
+    fleet_tables,
+    inventory_tables,
+    library_tables,
+    release_tables,
+    rollout_tables,
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +79,7 @@ class Services:
     signing_key: SigningKey
     events: EventBus
     access: AccessService
+    people: People
     fleet: FleetService
     environments: Environments
     bookings: Bookings
@@ -97,6 +92,7 @@ class Services:
     releases: ReleaseService
     tests: TestService
     records: RecordService
+    signing_off: SigningOffService
     rehearsals: RehearsalService
     rollouts: RolloutService
     overview: Overview
@@ -141,6 +137,8 @@ def build(settings: Settings) -> Services:
     inventory = InventoryService(database, fleet, evidence, settings.envelope_limit)
     auditor = Auditor(fleet, inventory)
     library = LibraryService(database, evidence, ArtifactStore(state / "library", settings.artifact_limit))
+    people = People(database, evidence, vault)
+    people.accounts.on_merge(move_person)
     releases = ReleaseService(database, evidence, library, SECTION_NAMES)
     tests = TestService(database, evidence, library)
     records, progress = Records(database, evidence, events, releases), Progress(events)
@@ -158,6 +156,7 @@ def build(settings: Settings) -> Services:
         signing_key=signing_key,
         events=events,
         access=AccessService(database, evidence),
+        people=people,
         fleet=fleet,
         environments=environments,
         bookings=Bookings(database, evidence),
@@ -170,6 +169,7 @@ def build(settings: Settings) -> Services:
         releases=releases,
         tests=tests,
         records=RecordService(database, evidence, library),
+        signing_off=SigningOffService(database, evidence, people),
         rehearsals=RehearsalService(records, fleet, inventory, releases, tests),
         rollouts=RolloutService(records, fleet, releases, promotion, engine, progress),
         overview=Overview(database, releases),

@@ -16,6 +16,12 @@ DEMANDED = {
     Permission.READ: """
         GET /whoami
         POST /page-links
+        GET /people
+        GET /people/{name}
+        POST /people/{name}/loans
+        DELETE /people/{name}/loans/{role}
+        GET /teams
+        GET /teams/{name}
         GET /hosts
         GET /hosts/{name}
         GET /hosts/{name}/snapshots
@@ -27,6 +33,9 @@ DEMANDED = {
         GET /releases
         GET /releases/{name}/{version}
         GET /releases/{name}/{version}/gates
+        GET /releases/{name}/{version}/people
+        GET /releases/{name}/{version}/sign-offs
+        GET /releases/{name}/{version}/sign-offs/{purpose}/statement
         GET /releases/{name}/{version}/records
         GET /releases/{name}/{version}/known-errors
         GET /releases/{name}/{version}/waivers
@@ -69,6 +78,7 @@ DEMANDED = {
         """,
     Permission.AUTHORISE_RELEASE: """
         POST /releases/drafts
+        POST /releases/{name}/{version}/people
         POST /releases/{name}/{version}/authorisation
         POST /releases/{name}/{version}/closure
         POST /releases/{name}/{version}/cancellation
@@ -86,6 +96,7 @@ DEMANDED = {
         POST /known-errors/{number}/resolution
         POST /waivers/{number}/grant
         """,
+    Permission.SIGN: "POST /releases/{name}/{version}/sign-offs/{purpose}",
     Permission.MANAGE_POLICY: "POST /policies",
     Permission.DEPLOY: """
         POST /rollouts
@@ -102,9 +113,23 @@ DEMANDED = {
         GET /tokens
         POST /tokens
         DELETE /tokens/{name}
+        POST /people
+        POST /people/{name}/invitations
+        POST /people/{name}/departure
+        POST /people/{name}/merge
+        POST /people/{name}/roles
+        DELETE /people/{name}/roles/{role}
+        POST /teams
+        PATCH /teams/{name}
         """,
 }
 PUBLIC = ["GET /schemas/release"]
+LEAVING = "DELETE /sessions/current"
+FOR_WHO_COMES_IN = {
+    "POST /sessions": {"name": "alice", "password": "wrong", "code": "000000"},
+    "POST /joining": {"invitation": "vdi_0"},
+    "POST /joining/acceptance": {"invitation": "vdi_0", "password": "wrong", "code": "000000"},
+}
 
 ROUTES = [
     (*route.split(), permission)
@@ -132,14 +157,17 @@ def test_every_route_of_the_description_is_in_the_table(client):
     found = {
         f"{method.upper()} {path.removeprefix('/api/v1')}" for path, methods in described.items() for method in methods
     }
-    assert found == {f"{method} {path}" for method, path, _ in ROUTES} | set(PUBLIC)
+    assert found == {f"{method} {path}" for method, path, _ in ROUTES} | {*PUBLIC, *FOR_WHO_COMES_IN, LEAVING}
 
 
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize(("method", "path", "permission"), ROUTES)
 def test_a_role_gets_as_far_as_the_table_lets_it(client, role: Role, method: str, path: str, permission: Permission):
     answer = ask(client, method, path, Authorization=f"Bearer {client.tokens[role]}")
-    if permission in PERMISSIONS[role]:
+    if permission is Permission.SIGN:
+        assert answer.status_code == 403 and "tokens never sign" in answer.json()["error"]
+        assert answer.json()["exit_code"] == 4 and "verdelta login" in answer.json()["mend"]
+    elif permission in PERMISSIONS[role]:
         assert answer.status_code not in (401, 403), answer.text
     else:
         assert answer.status_code == 403, answer.text
@@ -170,6 +198,20 @@ def test_a_page_session_changes_nothing_through_the_api(client, method: str, pat
     session = access.open_session(client.tokens[Role.ADMINISTRATOR])
     assert ask(client, "GET", "/whoami", Cookie=f"verdelta_session={session}").status_code == 200
     assert ask(client, method, path, Cookie=f"verdelta_session={session}").status_code == 401
+
+
+@pytest.mark.parametrize("route", FOR_WHO_COMES_IN)
+def test_who_comes_in_needs_no_token_and_is_refused_without_what_lets_in(client, route: str):
+    assert ask(client, *route.split()).status_code == 422
+    answer = client.post(f"/api/v1{route.split()[1]}", json=FOR_WHO_COMES_IN[route])
+    assert answer.status_code in (401, 403)
+    assert answer.json()["exit_code"] == 4
+
+
+@pytest.mark.parametrize("who", ["", "Bearer", "Bearer vdt_0"])
+def test_who_leaves_has_to_have_come(client, who: str):
+    assert ask(client, *LEAVING.split(), **({"Authorization": who} if who else {})).status_code == 401
+    assert ask(client, *LEAVING.split(), Authorization="Bearer vds_0").status_code == 204
 
 
 def test_what_is_public_is_answered_to_anybody(client):

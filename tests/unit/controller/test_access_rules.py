@@ -12,18 +12,20 @@ from verdelta_controller.access.http import Reads, demands, open_to_all, public,
 from verdelta_controller.access.rules import PERMISSIONS, Actor, Permission, Role, require
 from verdelta_controller.foundation.errors import NotAllowed
 
+READ, AUDIT, BUILD, TEST, RECORD, SIGN, DEPLOY, BOOK = (
+    Permission(name) for name in ("read", "audit", "build-release", "test", "record", "sign", "deploy", "book")
+)
 GRANTED = {
-    Role.ADMINISTRATOR: set(Permission),
-    Role.RELEASE_MANAGER: {
-        Permission.READ,
-        Permission.AUDIT,
-        Permission.BUILD_RELEASE,
-        Permission.AUTHORISE_RELEASE,
-        Permission.DEPLOY,
-        Permission.BOOK,
-    },
-    Role.DEPLOYMENT_STAFF: {Permission.READ, Permission.AUDIT, Permission.DEPLOY, Permission.BOOK},
-    Role.AUDITOR: {Permission.READ},
+    Role.ADMINISTRATOR: set(Permission) - {SIGN},
+    Role.RELEASE_MANAGER: {READ, AUDIT, BUILD, Permission.AUTHORISE_RELEASE, DEPLOY, RECORD, SIGN, BOOK},
+    Role.BUILD_MANAGER: {READ, AUDIT, BUILD, RECORD, SIGN, BOOK},
+    Role.TEST_MANAGER: {READ, AUDIT, TEST, RECORD, SIGN, BOOK},
+    Role.TESTER: {READ, AUDIT, TEST, RECORD},
+    Role.BUSINESS_APPROVER: {READ, RECORD, SIGN},
+    Role.CHANGE_MANAGER: {READ, RECORD, SIGN},
+    Role.DEPLOYMENT_STAFF: {READ, AUDIT, DEPLOY, BOOK},
+    Role.TECHNICIAN: {READ, AUDIT},
+    Role.AUDITOR: {READ},
 }
 
 
@@ -34,13 +36,27 @@ def test_every_role_has_exactly_the_permissions_that_were_decided():
 @pytest.mark.parametrize("permission", Permission)
 @pytest.mark.parametrize("role", Role)
 def test_what_is_not_in_the_table_is_refused_and_the_refusal_names_who_could(role: Role, permission: Permission):
-    actor = Actor("ci", frozenset({role}))
+    actor = Actor("alice", frozenset({role}), person_id="1")
     if permission in GRANTED[role]:
         return require(actor, permission)
-    with pytest.raises(NotAllowed, match=rf"ci \({role.value}\) may not {permission.value}") as refused:
+    with pytest.raises(NotAllowed, match=rf"alice \({role.value}\) may not {permission.value}") as refused:
         require(actor, permission)
-    assert "administrator" in (refused.value.mend or "")
+    able = [one.value for one in Role if permission in GRANTED[one]]
+    assert refused.value.mend == f"This takes one of the roles {', '.join(able)}."
     return None
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_token_signs_nothing_whatever_its_role(role: Role):
+    with pytest.raises(NotAllowed, match="tokens never sign") as refused:
+        require(Actor("ci", frozenset({role})), SIGN)
+    assert refused.value.mend == "Log in as a person: verdelta login"
+
+
+def test_a_person_may_what_any_of_her_roles_may_and_nothing_without_one():
+    require(Actor("alice", frozenset({Role.AUDITOR, Role.CHANGE_MANAGER}), "1"), SIGN)
+    with pytest.raises(NotAllowed, match="without a role"):
+        require(Actor("alice", frozenset(), "1"), READ)
 
 
 # -- what says nothing is found

@@ -12,11 +12,15 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from ..foundation.errors import NotAuthenticated
+from .logins import PREFIX
+from .people import People
 from .rules import Actor, Permission, require
 from .service import AccessService
 
 COOKIE = "verdelta_session"
-BEARER = HTTPBearer(auto_error=False, description="an API token: verdelta token create")  # for the API's description
+BEARER = HTTPBearer(
+    auto_error=False, description="an API token (verdelta token create) or a session (login)"
+)  # for the API's description
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -43,10 +47,11 @@ def bearer(request: Request) -> str:
 
 
 def identify(request: Request) -> Actor:
-    """Return who is asking, by bearer token or page session.  Raises NotAuthenticated."""
+    """Return who is asking, by bearer token, a person's session or page session.  Raises NotAuthenticated."""
     access: AccessService = request.app.state.services.access
+    people: People = request.app.state.services.people
     if secret := bearer(request):
-        return access.actor_of_token(secret)
+        return people.logins.actor_of_session(secret) if secret.startswith(PREFIX) else access.actor_of_token(secret)
     cookie = request.cookies.get(COOKIE)
     if cookie and request.method in ("GET", "HEAD"):  # a cookie changes nothing: no forged request from another page
         return access.actor_of_session(cookie)
@@ -91,7 +96,8 @@ BuildsReleases = Annotated[Actor, demands(Permission.BUILD_RELEASE)]
 AuthorisesReleases = Annotated[Actor, demands(Permission.AUTHORISE_RELEASE)]
 Tests = Annotated[Actor, demands(Permission.TEST)]
 Records = Annotated[Actor, demands(Permission.RECORD)]
+Signs = Annotated[Actor, demands(Permission.SIGN)]
+Books = Annotated[Actor, demands(Permission.BOOK)]
 ManagesPolicy = Annotated[Actor, demands(Permission.MANAGE_POLICY)]
 Deploys = Annotated[Actor, demands(Permission.DEPLOY)]
-Books = Annotated[Actor, demands(Permission.BOOK)]
 ManagesAccess = Annotated[Actor, demands(Permission.MANAGE_ACCESS)]

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..foundation.errors import NotAllowed
 from ..foundation.schema import Moment
 from .http import ManagesAccess, Reads, bearer
 from .rules import Role
@@ -63,13 +64,16 @@ class Self(BaseModel):
     """Who is asking."""
 
     name: str = Field(examples=["ci"])
-    role: str = Field(examples=["deployment-staff"])
+    role: str = Field(examples=["deployment-staff"], description="the roles, as they stand in a sentence")
+    roles: list[Role]
+    is_person: bool = Field(description="who logged in; otherwise it is a token, which never signs")
 
 
 @router.get("/whoami")
 def whoami(actor: Reads) -> Self:
-    """Return who the token belongs to."""
-    return Self(name=actor.name, role=actor.described)
+    """Return who is asking, with the roles in force now."""
+    roles = [role for role in Role if role in actor.roles]
+    return Self(name=actor.name, role=actor.described, roles=roles, is_person=actor.person_id is not None)
 
 
 @router.get("/tokens")
@@ -93,7 +97,9 @@ def revoke_token(name: str, actor: ManagesAccess, access: Access) -> None:
 
 @router.post("/page-links", status_code=201)
 def create_link(request: Request, actor: Reads, access: Access) -> Link:
-    """Return a link that opens the pages in a browser, once, within a quarter of an hour."""
+    """Return a link that opens the pages in a browser, once, within a quarter of an hour, for a token's holder."""
+    if actor.person_id is not None:
+        raise NotAllowed("the pages are opened with a token", mend="verdelta logout, or give one: --token-file")
     return Link(path=f"/login?link={access.create_link(bearer(request))}")
 
 

@@ -26,6 +26,11 @@ COMMANDS = {
     "rollout": Lazy("rollout:rollout", "Roll a release out to hosts, and see each of them proved", "Releases"),
     "verify": Lazy("verify:verify", "Check a roll-out's evidence with nothing but a file and a public key", "Evidence"),
     "evidence": Lazy("evidence:evidence", "The log of evidence: its key, checkpoints, whether it holds", "Evidence"),
+    "login": Lazy("login:login", "Log in as a person, with a password and a code of your app", "Access"),
+    "logout": Lazy("login:logout", "End your session; what you had before it is used again", "Access"),
+    "whoami": Lazy("login:whoami", "Show who the controller takes you for, and in which roles", "Access"),
+    "person": Lazy("person:person", "The people who take part: accounts, roles, who stands in for whom", "Access"),
+    "team": Lazy("team:team", "Teams: people who do something together", "Access"),
     "token": Lazy("token:token", "The API tokens of people and programs", "Access"),
     "web": Lazy("web:web", "The pages in a browser", "Access"),
 }  # fmt: skip

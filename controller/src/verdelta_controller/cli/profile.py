@@ -1,6 +1,7 @@
 """Where the controller is and how it is proved to it who asks: options, environment, client profile.
 
-The client profile is a file {url, token, ca} that only its owner can read.
+The client profile is a file {url, token, ca} that only its owner can read.  While somebody is logged in it has their
+session as well, which goes before the token; a person who has no token has "" there.
 """
 
 import ipaddress
@@ -24,6 +25,13 @@ class Access(NamedTuple):
     ca: str
 
 
+class Login(NamedTuple):
+    """Who is logged in, and the secret of the session."""
+
+    person: str
+    session: str
+
+
 def default_path() -> Path:
     """Return where the client profile is kept."""
     base = os.environ.get("XDG_CONFIG_HOME")
@@ -44,43 +52,77 @@ def read_profile(path: Path) -> Access | None:
         ) from error
 
 
-def write_profile(path: Path, access: Access) -> None:
+def read_login(path: Path) -> Login | None:
+    """Return who is logged in by a client profile, or None when nobody is.  Raises InvalidInput."""
+    if read_profile(path) is None:
+        return None
+    said = json.loads(read_text(path)).get("login")
+    try:
+        return None if said is None else Login(*(_text(said[name]) for name in Login._fields))
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(
+            f"{path}: its login is not one: expected person and session", mend="Log in again: verdelta logout"
+        ) from error
+
+
+def write_profile(path: Path, access: Access, login: Login | None = None) -> None:
     """Keep a client profile where only its owner reads it, in one step.  Raises InvalidInput."""
+    said = access._asdict() | ({"login": login._asdict()} if login else {})
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(access._asdict(), file, indent=1)
+            json.dump(said, file, indent=1)
             file.write("\n")
         temporary.rename(path)
     except OSError as error:
         raise InvalidInput(f"{path}: cannot be written: {error.strerror}", mend="Give another --profile.") from error
 
 
+def path_of(profile: str) -> Path:
+    """Return where the client profile is: where a person said, or the usual place."""
+    return Path(profile) if profile else default_path()
+
+
+def without_token(url: str, ca: str, profile: str) -> Access:
+    """Return where the controller is, for who asks without saying who it is.  Raises InvalidInput."""
+    known = read_profile(path_of(profile))
+    wanted = checked(url or (known.url if known else DEFAULT_URL))
+    return Access(wanted, "", ca or (known.ca if known else ""))
+
+
+def given_token(token_file: str) -> str:
+    """Return the token that was given beside the profile, by a file or the environment, or "".  Raises InvalidInput."""
+    return read_text(Path(token_file)).strip() if token_file else os.environ.get("VERDELTA_TOKEN", "").strip()
+
+
 def resolve(url: str, token_file: str, ca: str, profile: str) -> Access:
     """Return how to ask the controller: what was given, else the environment, else the profile.
 
-    The token of a profile is for the machine that the profile names, and is sent to no other.
+    What a profile proves, by its session or its token, is for the machine that it names, and is sent to no other.
     Raises InvalidInput, NotAuthenticated.
     """
-    path = Path(profile) if profile else default_path()
+    path = path_of(profile)
     known = read_profile(path)
     if known is None and profile:
         raise InvalidInput(f"{path}: there is no such file", mend="verdelta init writes a client profile.")
-    token = read_text(Path(token_file)).strip() if token_file else os.environ.get("VERDELTA_TOKEN", "").strip()
+    token = given_token(token_file)
     if not token and known is None:
         raise NotAuthenticated(
             f"no token was given, and there is no client profile {path}",
-            mend="verdelta init makes one on the controller's machine; elsewhere: --url and --token-file.",
+            mend="verdelta init makes one on the controller's machine; elsewhere: verdelta login, or --token-file.",
         )
-    wanted = _checked(url or (known.url if known else DEFAULT_URL))
+    wanted = checked(url or (known.url if known else DEFAULT_URL))
     if not token and known is not None:
         if not _same_machine(wanted, known.url):
             raise NotAuthenticated(
                 f"the token in {path} is for {known.url}, and is not sent to {wanted}",
                 mend="Give the token for it: --token-file, or VERDELTA_TOKEN.",
             )
-        token = known.token
+        login = read_login(path)
+        token = login.session if login else known.token
+        if not token:
+            raise NotAuthenticated("nobody is logged in", mend="verdelta login NAME")
     if not token.isascii() or not token.isprintable() or " " in token:
         raise InvalidInput("the token is not one: it has other characters than letters, digits and _")
     return Access(wanted, token, ca or (known.ca if known else ""))
@@ -111,7 +153,7 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def _checked(url: str) -> str:
+def checked(url: str) -> str:
     """Return an address of a controller without a trailing slash; a token never goes over a network readable."""
     try:
         parts = urlsplit(url)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -53,9 +54,29 @@ class Session:
     @cached_property
     def api(self) -> "Api":
         """The controller.  Raises InvalidInput, NotAuthenticated."""
+        return self.api_as(self.access)
+
+    @cached_property
+    def where(self) -> profile.Access:
+        """Where the controller is, without a token: for who has none yet.  Raises InvalidInput."""
+        url, _, ca, path = self._wanted
+        return profile.without_token(url, ca, path)
+
+    def api_as(self, access: profile.Access) -> "Api":
+        """Return a controller, asked with other rights than this call has.  Raises InvalidInput."""
         from .client import Api
 
-        return Api(self.access, self._transport)
+        return Api(access, self._transport)
+
+    @property
+    def profile_path(self) -> Path:
+        """Where the client profile is kept."""
+        return profile.path_of(self._wanted[3])
+
+    @property
+    def has_own_token(self) -> bool:
+        """Whether a token was given beside the profile, which goes before it."""
+        return bool(profile.given_token(self._wanted[1]))
 
     @property
     def wide(self) -> bool:

@@ -7,7 +7,10 @@ from .command import Group, connected
 from .session import Session, path_of
 from .text import moment
 
-ROLES = ("administrator", "release-manager", "deployment-staff", "auditor")
+ROLES = (
+    "administrator", "release-manager", "build-manager", "test-manager", "tester", "business-approver",
+    "change-manager", "deployment-staff", "technician", "auditor",
+)  # fmt: skip
 
 
 @click.group(cls=Group)
@@ -15,7 +18,8 @@ def token() -> None:
     """The API tokens of people and programs.
 
     A role says what a token is for: an auditor reads, deployment staff audit and roll out, a release manager builds
-    and authorises as well, an administrator does everything.
+    and authorises as well, an administrator does everything. No token signs, whatever its role: people do. The other
+    roles are build-manager, test-manager, tester, business-approver, change-manager and technician.
     """
 
 
@@ -26,7 +30,7 @@ def token() -> None:
     """
 )
 @click.argument("name")
-@click.option("--role", type=click.Choice(ROLES), required=True, help="What it is for.")
+@click.option("--role", type=click.Choice(ROLES), metavar="ROLE", required=True, help="What it is for.")
 @click.option("--days", type=click.IntRange(1, 366), default=90, show_default=True, help="Days until it expires.")
 @connected
 def create(session: Session, name: str, role: str, days: int) -> None:
