@@ -26,6 +26,9 @@ DEMANDED = {
         GET /artifacts/{digest}/description
         GET /releases
         GET /releases/{name}/{version}
+        GET /releases/{name}/{version}/sbom
+        GET /releases/{name}/{version}/lock
+        GET /release-differences
         GET /playbooks
         GET /rollouts
         GET /rollouts/{rollout_id}

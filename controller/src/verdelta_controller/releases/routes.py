@@ -11,6 +11,7 @@ from . import playbooks
 from .manifest import manifest_schema
 from .service import ReleaseService
 from .tables import Release
+from .test_results import BuilderTests
 
 router = APIRouter(prefix="/api/v1", tags=["releases"])
 
@@ -35,7 +36,8 @@ class ReleaseOrder(BaseModel):
 
     name: str = Field(default="release.yaml", max_length=500, description="of the file, for error messages")
     manifest: str = Field(max_length=2 << 20)
-    files: dict[str, str] = Field(default={}, max_length=20_000, description="path in the release folder -> SHA-256")
+    files: dict[str, str] = Field(default={}, max_length=20_001, description="path in the release folder -> SHA-256")
+    builder_tests: BuilderTests | None = Field(default=None, description="what the builder's own tests found")
 
 
 class ReleaseView(BaseModel):

@@ -2,18 +2,23 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 from sqlmodel import Session, col, select
 
 from ..foundation.clock import now
 from ..foundation.database import Database
-from ..foundation.errors import Conflict, GateClosed, InvalidInput, NotFound
+from ..foundation.errors import Conflict, GateClosed, NotFound
 from ..foundation.evidence import EvidenceLog
 from ..foundation.states import IllegalTransition
 from ..library.service import LibraryService
 from . import rules
+from .build_checks import check_package
+from .lock import LIMIT as LOCK_LIMIT
+from .lock import NAME as LOCK
+from .lock import check_lock
 from .manifest import Manifest, digest_of, load_manifest
-from .playbooks import check_playbook, files_named, playbooks_named
+from .playbooks import check_playbook, playbooks_named
 from .rules import ReleaseState
 from .tables import Release
 
@@ -36,7 +41,7 @@ class ReleaseService:
         names is missing, or has another digest), Conflict (this version exists with other content).
         """
         manifest = load_manifest(source, name, self._sections)
-        _check_files(manifest, files, self._library, name)
+        _check_files(manifest, files, self._library, source, name)
         digest = digest_of(manifest, files)
         with self._database.transaction() as session:
             known = _find(session, manifest.release, manifest.version)
@@ -162,20 +167,15 @@ def _label(release: Release) -> str:
     return f"{release.name} {release.version}"
 
 
-def _check_files(manifest: Manifest, files: Mapping[str, str], library: LibraryService, name: str) -> None:
-    wanted = files_named(manifest)
-    for path, expected in wanted.items():
-        if path not in files:
-            raise InvalidInput(f"{name}: {path} is named in the manifest, and is not in the package")
-        if expected is not None and files[path] != expected:
-            raise InvalidInput(
-                f"{path}: checksum does not match the manifest\n"
-                f"  expected sha256 {expected}, the file has {files[path]}",
-                mend="Replace the file, or put the new checksum into the manifest if the new content is intended.",
-            )
-    for path, digest in files.items():
-        if path not in wanted:
-            raise InvalidInput(f"{path}: the manifest does not name it")
-        library.artifact(digest)  # raises NotFound
+def _check_files(manifest: Manifest, files: Mapping[str, str], library: LibraryService, source: str, name: str) -> None:
+    check_package(manifest, files, now().date(), source, name)
+    sizes = library.sizes(set(files.values()))  # raises NotFound
+    if LOCK in files:
+        check_lock(_lock_of(library.path(files[LOCK])), manifest, files, sizes)
     for playbook in sorted(playbooks_named(manifest)):
         check_playbook(library.path(files[playbook]), playbook)
+
+
+def _lock_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LOCK_LIMIT + 1)
