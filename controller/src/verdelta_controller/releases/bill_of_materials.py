@@ -4,7 +4,9 @@ Source of the format: https://cyclonedx.org/docs/1.6/json (ECMA-424), and the pa
 The same lock gives the same document: no moment is in it, and the serial number follows from the package's digest.
 """
 
+import re
 from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import UUID, uuid5
 
 from packageurl import PackageURL
@@ -25,7 +27,8 @@ _TYPES = {
     Kind.DOCUMENTATION: "data",
 }
 _PURL_TYPES = {"deb": "deb", "rpm": "rpm", "pip": "pypi"}
-_TOLD = ("owner", "status", "document", "support_until", "manager")
+_TOLD = ("owner", "status", "document", "support_until", "manager", "source")
+_LEFT_AS_THEY_ARE = "/:@!$&'()*+,;=%"  # in the parts of a URL
 
 
 def bill_of_materials(lock: Lock, digest: str) -> dict[str, Any]:
@@ -76,8 +79,8 @@ def _component(component: LockedComponent, ref: str) -> dict[str, Any]:
         found["licenses"] = [{"expression": component.licence}]
     if component.kind not in (Kind.HARDWARE, Kind.DOCUMENTATION):
         found["purl"] = _purl(component)
-    if component.source is not None and "://" in component.source and " " not in component.source:
-        found["externalReferences"] = [{"type": "distribution", "url": component.source}]
+    if (url := _url(component.source or "")) is not None:
+        found["externalReferences"] = [{"type": "distribution", "url": url}]
     if len(component.files) > 1:
         found["components"] = [
             {
@@ -99,6 +102,19 @@ def _properties(component: LockedComponent) -> list[dict[str, str]]:
 
 def _line(expected: dict[str, Any]) -> str:
     return f"{expected['section']} {expected['key']}: {canonical(expected['after']).decode()}"
+
+
+def _url(source: str) -> str | None:
+    """Return a source as a URL that every reader takes, or None when it is no URL."""
+    try:
+        parts = urlsplit(source)
+        valid = bool(parts.scheme and (parts.netloc or parts.path)) and (parts.port is None or parts.port >= 0)
+    except ValueError:
+        return None
+    if not valid or "://" not in source:
+        return None
+    quoted = [quote(part, safe=_LEFT_AS_THEY_ARE) for part in parts[1:]]
+    return urlunsplit((parts.scheme, *(re.sub("%(?![0-9A-Fa-f]{2})", "%25", part) for part in quoted)))
 
 
 def _purl(component: LockedComponent) -> str:

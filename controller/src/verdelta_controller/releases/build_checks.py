@@ -9,7 +9,7 @@ from datetime import date
 from . import located_yaml
 from .component_checks import Flaw, two_owners
 from .components import Component
-from .file_claims import MOST_FILES, Claims, files_of, unmatched
+from .file_claims import MOST_FILES, Claims, unmatched
 from .lock import NAME
 from .manifest import Manifest
 from .manifest_errors import ManifestError, Problem
@@ -47,8 +47,11 @@ def _files(manifest: Manifest, files: Mapping[str, str]) -> Iterator[Flaw]:
     """Yield what is named and not there, what is there and not named, and what is not as it should be."""
     components = manifest.components
     claims, playbooks = Claims(components), playbooks_named(manifest)
+    named: dict[int, list[str]] = {place: [] for place in range(len(components))}
     for path in sorted(files):
         owners = claims.owners(path)
+        for place in owners:
+            named[place].append(path)
         if len(owners) > 1:
             first, second = owners[:2]
             yield Flaw(_claim(components[second], second), two_owners(path, components, first, second))
@@ -56,10 +59,9 @@ def _files(manifest: Manifest, files: Mapping[str, str]) -> Iterator[Flaw]:
             yield Flaw((), f"{path}: the manifest does not name it")
         if path == NAME and (owners or path in playbooks):
             yield Flaw((), f"{NAME} is the lock of the package, and no part of a component")
-    owned = files_of(components, files)
     for place, component in enumerate(components):
         yield from _own_file(component, place, files)
-        for entry in unmatched(component, owned[place]):
+        for entry in unmatched(component, named[place]):
             number = component.files.index(entry)
             yield Flaw(("components", place, "files", number), f"{entry}: no file of the package is named by it")
     for step in ("install", "back_out"):
