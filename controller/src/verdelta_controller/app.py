@@ -25,7 +25,7 @@ from .foundation.schema import REFUSALS
 from .inventory import agent_routes as message_routes
 from .inventory import routes as inventory_routes
 from .library import routes as library_routes
-from .releases import policy_routes, record_routes, signing_routes
+from .releases import package_routes, policy_routes, record_routes, signing_routes
 from .releases import routes as release_routes
 from .rollouts import evidence_routes, matrix_routes, rehearsal_routes
 from .rollouts import routes as rollout_routes
@@ -43,6 +43,7 @@ API = (
     library_routes,
     policy_routes,
     release_routes,
+    package_routes,
     record_routes,
     signing_routes,
     rollout_routes,

@@ -44,6 +44,9 @@ DEMANDED = {
         GET /policies
         GET /policies/in-force
         GET /policies/{number}
+        GET /releases/{name}/{version}/sbom
+        GET /releases/{name}/{version}/lock
+        GET /release-differences
         GET /playbooks
         GET /rollouts
         GET /rollouts/{rollout_id}

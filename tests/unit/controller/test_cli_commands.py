@@ -294,7 +294,8 @@ def test_a_release_is_built_authorised_and_shown_and_the_same_again_is_the_same(
     first = verdelta.json("release", "build", manifest)
     again = verdelta("release", "build", folder)
 
-    assert first["files"] == {"labapp.py": sha256(b"print('hello')\n").hexdigest()}
+    pinned = sha256((folder / "release.lock").read_bytes()).hexdigest()
+    assert first["files"] == {"labapp.py": sha256(b"print('hello')\n").hexdigest(), "release.lock": pinned}
     assert again.exit_code == 0
     assert "labapp.py  15 B  in the library" in again.stdout
     refused = verdelta("release", "authorise", name, "1.1")
@@ -314,7 +315,7 @@ def test_a_version_that_was_authorised_with_other_content_is_refused_and_stays(
     before = verdelta.json("release", "authorise", name, "1.1", "--yes")
     (folder / "labapp.py").write_text("print('other')\n")
 
-    result = verdelta("release", "build", manifest, "-o", "json")
+    result = verdelta("release", "build", manifest, "--update-lock", "-o", "json")
 
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -422,8 +423,8 @@ def test_a_file_that_changes_while_it_is_sent_is_not_taken_for_what_was_checked(
 
     real = package.read
 
-    def read_and_change(path: Path) -> package.Package:
-        found = real(path)
+    def read_and_change(path: Path, *, update_lock: bool) -> package.Package:
+        found = real(path, update_lock=update_lock)
         (folder / "labapp.py").write_text(content.upper())
         return found
 

@@ -1,25 +1,21 @@
 """verdelta release: packages that are built once, authorised, and never changed."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.console import Group as Together
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.text import Text
 
-from ..foundation.errors import NotFound
 from . import output, render, signs
 from .command import Group, Lazy, connected
 from .session import Session, confirm, path_of
-from .text import amount, plain, size
+from .text import amount, plain
 
-if TYPE_CHECKING:
-    from .package import File, Package
-
-
-LATER = {
+LAZY = {
+    "build": Lazy("build:build", "Build a release package from MANIFEST (release.yaml here by default)"),
+    "diff": Lazy("build_pictures:diff", "Show what differs between two packages, such as labapp@1.0 and labapp@1.1"),
+    "sbom": Lazy("build_pictures:sbom", "Print the bill of materials of a release, as CycloneDX 1.6"),
+    "lock": Lazy("build_pictures:lock", "Show the final configuration of a release: every component, pinned"),
     "draft": Lazy("release_life:draft", "Begin to plan a release, before anything is built", "Lifecycle"),
     "gates": Lazy("release_life:gates", "Show what a release must have, and whose turn it is", "Lifecycle"),
     "reject": Lazy("release_life:reject", "Send a release that is in test back to be built anew", "Lifecycle"),
@@ -43,90 +39,13 @@ LATER = {
 }
 
 
-@click.group(cls=Group, lazy=LATER)
+@click.group(cls=Group, lazy=LAZY)
 def release() -> None:
     """Releases: drafted, built, rehearsed, signed, authorised, deployed, closed.
 
     A package is a manifest (release.yaml) and its files. The manifest says what the release is made of, how it is
     installed, and what is different on a host afterwards: whatever else changes is not as released.
     """
-
-
-@release.command(
-    examples="""
-    verdelta release build
-    verdelta release build labapp/release.yaml --dry-run
-    """
-)
-@click.argument("manifest", default="release.yaml")
-@click.option("--dry-run", is_flag=True, help="Check the manifest and its files; send nothing.")
-@connected
-def build(session: Session, manifest: str, dry_run: bool) -> None:
-    """Build a release package from MANIFEST (release.yaml here by default).
-
-    It is checked first, as a whole: every error is named with its line, and nothing is sent. Then the files that the
-    library lacks are brought in, and the package is made. The same again yields the same package; other content under
-    the same version is refused.
-    """
-    from . import package
-
-    found = package.read(Path(manifest))
-    if dry_run:
-        session.show(found.order(), lambda: _checked(found))
-        return
-    for file in found.files:
-        _bring_in(session, file)
-    made = session.api.post("releases", found.order())
-    session.show(made, lambda: _built(made))
-
-
-def _built(document: dict[str, Any]) -> Text:
-    name, files = f"{document['name']} {document['version']}", amount(len(document["files"]), "file")
-    line = Text(plain(f"✔ {name}: {files}, package {document['digest'][:12]}, {document['state']}"), style=signs.GOOD)
-    if document["authorised_at"] is None:
-        line.append("\n").append(
-            plain(f"What it may change is frozen by: verdelta release authorise {name}"), style="none"
-        )
-    return line
-
-
-def _checked(found: "Package") -> Together:
-    manifest = found.manifest
-    total = sum(file.size for file in found.files)
-    head = f"✔ {found.path}: {manifest.release} {manifest.version} can be built; nothing was sent"
-    files = f"{amount(len(found.files), 'file')}, {size(total)}; may change:"
-    return Together(
-        Text(head, style=signs.GOOD), Text(files), render.authorised_changes(manifest.document()["changes"])
-    )
-
-
-def _bring_in(session: Session, file: "File") -> None:
-    """Bring a file into the library, unless it has it."""
-    from . import package
-
-    try:
-        session.api.get(path_of("artifacts", file.sha256, "description"))
-        known = True
-    except NotFound:
-        known = False
-        name = file.path.name
-        with _progress() as bar:
-            task = bar.add_task(name, total=file.size)
-
-            def sent() -> Iterator[bytes]:
-                for chunk in package.chunks_of(file):
-                    yield chunk
-                    bar.advance(task, len(chunk))
-
-            session.api.upload(path_of("artifacts", name), sent(), file.size, sha256=file.sha256)
-    if session.for_people:
-        output.show(render.upload_line(file.name, file.size, known))
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("bringing in {task.description}"), BarColumn(), DownloadColumn(binary_units=True))
-    console = output.console(error=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 @release.command("list", examples="verdelta release list")

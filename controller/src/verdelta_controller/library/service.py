@@ -1,6 +1,6 @@
 """Bring artifacts in, and hand them out verified."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from sqlmodel import col, select
@@ -46,6 +46,18 @@ class LibraryService:
             found = session.get(Artifact, digest)
         if found is None:
             raise NotFound(f"the library has no artifact {digest[:16]}", mend="Bring it in: verdelta release build")
+        return found
+
+    def sizes(self, digests: Collection[str]) -> dict[str, int]:
+        """Return the bytes of many artifacts at once, by digest.  Raises NotFound for the first that is not there."""
+        wanted, found = sorted(digests), dict[str, int]()
+        with self._database.reading() as session:
+            for first in range(0, len(wanted), 500):
+                some = col(Artifact.digest).in_(wanted[first : first + 500])
+                found.update(session.exec(select(Artifact.digest, Artifact.size).where(some)).all())
+        missing = next((digest for digest in wanted if digest not in found), None)
+        if missing is not None:
+            raise NotFound(f"the library has no artifact {missing[:16]}", mend="Bring it in: verdelta release build")
         return found
 
     def artifacts(self) -> Iterable[Artifact]:

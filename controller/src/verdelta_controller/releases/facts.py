@@ -22,6 +22,7 @@ from .tables import (
     Release,
     SignOffRow,
 )
+from .test_results import BuilderTests
 
 
 def gather(session: Session, release: Release) -> Facts:
@@ -100,8 +101,10 @@ def valid_sign_offs(session: Session, release: Release) -> list[SignOffRow]:
 def _builder_tests(package: Package | None) -> tuple[bool, str, datetime] | None:
     if package is None or package.builder_tests is None:
         return None
-    told = package.builder_tests
-    return told["passed"], told["detail"], package.built_at
+    told = BuilderTests.model_validate(package.builder_tests)
+    left_out = ", not run by the builder" if told.left_out else ""
+    said = f"{told.passed} passed, {told.failed} failed, {told.skipped} skipped{left_out}"
+    return told.are_good, said, package.built_at
 
 
 def _rehearsal(session: Session, release: Release, manifest: Manifest | None) -> Rehearsed | None:

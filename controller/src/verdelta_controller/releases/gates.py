@@ -271,11 +271,11 @@ def _known_errors(one: gate.KnownErrors, facts: Facts, policy: Policy, now: date
 
 def _document(one: gate.Document, facts: Facts, policy: Policy, now: datetime) -> Finding:
     components = facts.manifest.components if facts.manifest else []
-    found = next((c for c in components if c.kind == "documentation" and c.name == one.of), None)
+    found = next((c for c in components if c.document == one.of), None)
     if found is None:
-        action = f"Add a documentation component for it, {one.of}, to release.yaml, and build again."
+        action = f"Add a component with `document: {one.of}` to release.yaml, and build again."
         return Finding(False, f"the package holds no {one.of}", action=action)
-    return Finding(True, f"{found.name} {found.version}", facts.built_by)
+    return Finding(True, f"{found.label} {found.version}", facts.built_by)
 
 
 def _record(one: gate.Record, facts: Facts, policy: Policy, now: datetime) -> Finding:

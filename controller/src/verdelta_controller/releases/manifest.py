@@ -10,29 +10,25 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError, field_validator, model_validator
-from pydantic.config import JsonDict
+from pydantic import Field, JsonValue, StrictInt, StringConstraints, ValidationError, field_validator
 
 from verdelta_agent.model import canonical
 
 from ..foundation.errors import InvalidInput, NotFound
 from . import located_yaml
 from .acceptance import Criterion
+from .component_checks import Flaw, component_flaws
+from .components import PATH, SHA256, Component, InnerPath
 from .expectations import Expectation, Strict, Text
 from .manifest_errors import ManifestError, Problem, problems_of, quoted
 
-_INVISIBLE = r"\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
 NAME = r"^[a-z0-9][a-z0-9._+-]*$"
 VERSION = r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$"
 PROSE = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*$"
-PATH = rf"^[^./\\{_INVISIBLE}-][^/\\{_INVISIBLE}]*(/[^./\\{_INVISIBLE}][^/\\{_INVISIBLE}]*)*$"
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
-SHA256 = r"^[0-9a-f]{64}$"
 
-InnerPath = Annotated[str, StringConstraints(max_length=500, pattern=PATH)]
-Sha256 = Annotated[str, StringConstraints(pattern=SHA256)]
 Variable = Annotated[str, StringConstraints(max_length=100, pattern=VARIABLE)]
 
 
@@ -42,59 +38,6 @@ class ReleaseType(StrEnum):
     MAJOR = "major"
     MINOR = "minor"
     EMERGENCY = "emergency"
-
-
-def _if_managed_by(managers: list[JsonValue], required: str) -> JsonDict:
-    given: JsonDict = {"properties": {"manager": {"enum": managers}}, "required": ["manager"]}
-    return {"if": given, "then": {"required": [required]}}
-
-
-class Component(Strict):
-    """One part of a release: software, hardware or documentation."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [{"required": ["name"]}, {"required": ["package"]}],
-            "allOf": [
-                _if_managed_by(["deb", "rpm", "pip"], "package"),
-                _if_managed_by(["archive", "file"], "artifact"),
-            ],
-            "dependentSchemas": {"sha256": {"anyOf": [{"required": ["artifact"]}, {"required": ["source"]}]}},
-        }
-    )
-
-    kind: Literal[
-        "in-house-application", "external-software", "utility-software", "system-software", "hardware", "documentation"
-    ] = Field(description="what it is", examples=["external-software"])
-    version: Text = Field(description="its version, as its own manager writes it", examples=["1:1.1-2"])
-    name: Text | None = Field(default=None, description="what people call it", examples=["Lab application"])
-    package: Text | None = Field(default=None, description="its name to the manager", examples=["labapp"])
-    manager: Literal["deb", "rpm", "pip", "archive", "file", "none"] = Field(
-        default="none", description="what installs it", examples=["deb"]
-    )
-    artifact: InnerPath | None = Field(
-        default=None,
-        description="file of the release folder that goes into the library",
-        examples=["artifacts/labapp_1.1_all.deb"],
-    )
-    sha256: Sha256 | None = Field(default=None, description="digest that the artifact must have", examples=["0" * 64])
-    source: Text | None = Field(
-        default=None, description="where it comes from", examples=["https://example.org/labapp-1.1.tar.gz"]
-    )
-    licence: Text | None = Field(default=None, description="its licence, as SPDX writes it", examples=["Apache-2.0"])
-    owner: Text | None = Field(default=None, description="who answers for it", examples=["platform team"])
-
-    @model_validator(mode="after")
-    def _can_be_had(self) -> Self:
-        if not (self.name or self.package):
-            raise ValueError("name and package are missing; give one of them")
-        if self.manager in ("deb", "rpm", "pip") and not self.package:
-            raise ValueError(f"package is missing: the name by which {self.manager} knows it")
-        if self.manager in ("archive", "file") and not self.artifact:
-            raise ValueError(f"artifact is missing: the file that manager {self.manager} installs")
-        if self.sha256 and not (self.artifact or self.source):
-            raise ValueError("sha256 is of nothing; give the artifact or the source that it is of")
-        return self
 
 
 class Step(Strict):
@@ -125,6 +68,21 @@ class Step(Strict):
         return variables
 
 
+class BuilderTest(Strict):
+    """A command by which the builder tests the package before anybody else does."""
+
+    name: Text = Field(description="what it is called", examples=["unit"])
+    run: list[Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=PROSE)]] = Field(
+        min_length=1,
+        max_length=200,
+        description="the command, word by word, run in the release folder",
+        examples=[["python3", "-m", "pytest", "-q"]],
+    )
+    timeout: Annotated[StrictInt, Field(ge=1, le=86_400)] = Field(
+        default=600, description="seconds after which it has failed", examples=[60]
+    )
+
+
 class Manifest(Strict):
     """A release: what it is made of, how it is installed, and what is different on a host afterwards."""
 
@@ -140,6 +98,9 @@ class Manifest(Strict):
         default=None, description="what it is for", examples=["Faster start."]
     )
     components: list[Component] = Field(default=[], max_length=1000, description="what it is made of")
+    tests: list[BuilderTest] = Field(
+        default=[], max_length=200, description="the builder's own tests, run by `verdelta release build`"
+    )
     install: Step = Field(description="how it is installed")
     back_out: Step | None = Field(default=None, description="how a host gets back to what it was before")
     acceptance: list[Criterion] = Field(default=[], max_length=1000, description="what it will be accepted by")
@@ -166,12 +127,14 @@ def load_manifest(text: str, name: str = "release.yaml", sections: Collection[st
         manifest = Manifest.model_validate(document.value)
     except ValidationError as error:
         raise ManifestError(name, problems_of(error, document, Manifest, sections)) from error
-    problems = [
-        Problem(document.line(("changes", place, field)), text)
-        for place, field, text in [*_unknown_sections(manifest, sections), *_repeated(manifest, document)]
+    flaws = [
+        *component_flaws(manifest.components),
+        *_tests_repeated(manifest),
+        *_unknown_sections(manifest, sections),
+        *_repeated(manifest, document),
     ]
-    if problems:
-        raise ManifestError(name, problems)
+    if flaws:
+        raise ManifestError(name, [Problem(document.line(path), text) for path, text in flaws])
     return manifest
 
 
@@ -233,27 +196,34 @@ def resolve_inside(folder: Path, relative: str) -> Path:
     return path
 
 
-class _Flaw(NamedTuple):
-    """A problem that only the whole manifest shows: in which change, in which of its fields."""
+def _tests_repeated(manifest: Manifest) -> Iterable[Flaw]:
+    seen: set[str] = set()
+    for place, test in enumerate(manifest.tests):
+        if test.name in seen:
+            yield Flaw(("tests", place, "name"), f"a second test {quoted(test.name)}; give each its own name")
+        seen.add(test.name)
 
-    place: int
-    field: str
-    text: str
 
-
-def _unknown_sections(manifest: Manifest, sections: Collection[str]) -> Iterable[_Flaw]:
-    for place, change in enumerate(manifest.changes):
-        if sections and change.section not in sections:
-            near = difflib.get_close_matches(change.section, sections, n=1, cutoff=0.75)
+def _unknown_sections(manifest: Manifest, sections: Collection[str]) -> Iterable[Flaw]:
+    named: list[tuple[located_yaml.Path, str, Expectation]] = [
+        (("changes", place), f"change {place + 1}", change) for place, change in enumerate(manifest.changes)
+    ]
+    for place, component in enumerate(manifest.components):
+        for number, line in enumerate(component.specification):
+            where = f"line {number + 1} of the specification of component {place + 1}"
+            named.append((("components", place, "specification", number), where, line))
+    for path, where, expected in named:
+        if sections and expected.section not in sections:
+            near = difflib.get_close_matches(expected.section, sections, n=1, cutoff=0.75)
             mend = f'did you mean "{near[0]}"?' if near else "no agent reports it"
-            yield _Flaw(place, "section", f"unknown section {quoted(change.section)} in change {place + 1}; {mend}")
+            yield Flaw((*path, "section"), f"unknown section {quoted(expected.section)} in {where}; {mend}")
 
 
-def _repeated(manifest: Manifest, document: located_yaml.Located) -> Iterable[_Flaw]:
+def _repeated(manifest: Manifest, document: located_yaml.Located) -> Iterable[Flaw]:
     seen: dict[bytes, int] = {}
     for place, change in enumerate(manifest.changes):
         first = seen.setdefault(canonical({**change.document(), "after": None}), place)
         if first != place:
             line = document.line(("changes", first))
             text = f"change {place + 1} repeats section and key of line {line}; leave one of them"
-            yield _Flaw(place, "key", text)
+            yield Flaw(("changes", place, "key"), text)

@@ -20,10 +20,18 @@ _IN_WORDS = {
     "section": "hardware.…, software.… or system.…, in small letters",
     "artifact": 'a path inside the release folder: relative, without "..", no part beginning with a dot',
     "playbook": 'a path inside the release folder: relative, without "..", no part beginning with a dot',
+    "files": 'a path inside the release folder: relative, without "..", no part beginning with a dot',
+    "support_until": "a day such as 2031-06-30",
     "sha256": "64 small hexadecimal digits",
     "with": "a name of letters, digits and _, not beginning with a digit",
 }
-_SINGULAR = {"components": "component", "changes": "change", "acceptance": "criterion"}
+_SINGULAR = {
+    "components": "component",
+    "changes": "change",
+    "tests": "test",
+    "specification": "line",
+    "acceptance": "criterion",
+}
 _KINDS = {str: "text", bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
 
 

@@ -32,18 +32,6 @@ def shipped() -> list[str]:
     return sorted(path.name for path in directory().glob("*.yml"))
 
 
-def files_named(manifest: Manifest) -> dict[str, str | None]:
-    """Return the files of the release folder that a manifest names, each with the SHA-256 that it asks for, if any.
-
-    A playbook that is not shipped with Verdelta is one of them.
-    """
-    found: dict[str, str | None] = {c.artifact: c.sha256 for c in manifest.components if c.artifact}
-    for step in (manifest.install, manifest.back_out):
-        if step is not None and not is_shipped(step.playbook):
-            found.setdefault(step.playbook, None)
-    return found
-
-
 def playbooks_named(manifest: Manifest) -> set[str]:
     """Return the playbooks that a release brings itself."""
     steps = (manifest.install, manifest.back_out)

@@ -19,6 +19,7 @@ from verdelta_agent.model import canonical
 from ..access.rules import Role
 from ..foundation.errors import InvalidInput, NotFound
 from . import located_yaml
+from .components import Document as DocumentKind
 from .expectations import Strict, Text, told_by
 from .manifest import NAME, ReleaseType
 from .manifest_errors import ManifestError, Problem, problems_of
@@ -99,7 +100,7 @@ class Document(_Gate):
     """The package holds a document of this kind."""
 
     gate: Literal["document"]
-    of: RecordName = Field(description="kind of document", examples=["design", "user-manual"])
+    of: DocumentKind = Field(description="kind of document", examples=["design", "user-manual"])
 
     def about(self) -> str:
         """Return what tells this gate from others of its kind."""

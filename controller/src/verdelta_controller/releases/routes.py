@@ -11,6 +11,7 @@ from . import playbooks
 from .manifest import NAME, VERSION, ReleaseType, manifest_schema
 from .service import ReleaseService
 from .tables import Package, Release
+from .test_results import BuilderTests
 
 router = APIRouter(prefix="/api/v1", tags=["releases"])
 
@@ -36,7 +37,8 @@ class ReleaseOrder(BaseModel):
 
     name: str = Field(default="release.yaml", max_length=500, description="of the file, for error messages")
     manifest: str = Field(max_length=2 << 20)
-    files: dict[str, str] = Field(default={}, max_length=20_000, description="path in the release folder -> SHA-256")
+    files: dict[str, str] = Field(default={}, max_length=20_001, description="path in the release folder -> SHA-256")
+    builder_tests: BuilderTests | None = Field(default=None, description="what the builder's own tests found")
 
 
 class Draft(BaseModel):
@@ -136,7 +138,7 @@ def list_releases(
 @router.post("/releases", status_code=201)
 def build_release(order: ReleaseOrder, actor: BuildsReleases, releases: Releases, response: Response) -> ReleaseView:
     """Make a package; the same content again returns the package that is there (200)."""
-    release, is_new = releases.build(order.manifest, order.files, order.name, actor)
+    release, is_new = releases.build(order.manifest, order.files, order.name, actor, order.builder_tests)
     response.status_code = 201 if is_new else 200
     return _view(releases, release)
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlmodel import Session, col, select
@@ -15,16 +16,21 @@ from ..foundation.evidence import EvidenceLog, Record
 from ..foundation.states import IllegalTransition
 from ..library.service import LibraryService
 from . import facts, gates, rules
+from .build_checks import check_package
 from .duties import claim
 from .expectations import Expectation
 from .gates import Checked
+from .lock import LIMIT as LOCK_LIMIT
+from .lock import NAME as LOCK
+from .lock import check_lock
 from .manifest import Manifest, ReleaseType, digest_of, load_manifest
-from .playbooks import check_playbook, files_named, playbooks_named
+from .playbooks import check_playbook, playbooks_named
 from .policy import Policy
 from .policy_service import policy_in_force, policy_of
 from .rules import OPEN_TO_BUILDING, ReleaseState
 from .sides import Side
 from .tables import Package, RehearsalRun, Release
+from .test_results import BuilderTests
 
 
 class Deployable(NamedTuple):
@@ -72,7 +78,7 @@ class ReleaseService:
         files: Mapping[str, str],
         name: str,
         actor: Actor,
-        builder_tests: Mapping[str, Any] | None = None,
+        builder_tests: BuilderTests | None = None,
     ) -> tuple[Release, bool]:
         """Make a package of a manifest and files that are in the library already; the same again yields the same.
 
@@ -82,7 +88,7 @@ class ReleaseService:
         Conflict (the release is authorised already), GateClosed.
         """
         manifest = load_manifest(source, name, self._sections)
-        _check_files(manifest, files, self._library, name)
+        _check_files(manifest, files, self._library, source, name)
         digest = digest_of(manifest, files)
         with self._database.transaction() as session:
             release = find(session, manifest.release, manifest.version, lock=True)
@@ -101,7 +107,7 @@ class ReleaseService:
                     manifest=manifest.document(),
                     source=source,
                     files=dict(files),
-                    builder_tests=dict(builder_tests) if builder_tests else None,
+                    builder_tests=builder_tests.model_dump(mode="json") if builder_tests else None,
                     built_at=now(),
                     built_by=actor.name,
                 )
@@ -453,20 +459,15 @@ def void(session: Session, release: Release, reason: str) -> list[Record]:
     return records
 
 
-def _check_files(manifest: Manifest, files: Mapping[str, str], library: LibraryService, name: str) -> None:
-    wanted = files_named(manifest)
-    for path, expected in wanted.items():
-        if path not in files:
-            raise InvalidInput(f"{name}: {path} is named in the manifest, and is not in the package")
-        if expected is not None and files[path] != expected:
-            raise InvalidInput(
-                f"{path}: checksum does not match the manifest\n"
-                f"  expected sha256 {expected}, the file has {files[path]}",
-                mend="Replace the file, or put the new checksum into the manifest if the new content is intended.",
-            )
-    for path, digest in files.items():
-        if path not in wanted:
-            raise InvalidInput(f"{path}: the manifest does not name it")
-        library.artifact(digest)  # raises NotFound
+def _check_files(manifest: Manifest, files: Mapping[str, str], library: LibraryService, source: str, name: str) -> None:
+    check_package(manifest, files, now().date(), source, name)
+    sizes = library.sizes(set(files.values()))  # raises NotFound
+    if LOCK in files:
+        check_lock(_lock_of(library.path(files[LOCK])), manifest, files, sizes)
     for playbook in sorted(playbooks_named(manifest)):
         check_playbook(library.path(files[playbook]), playbook)
+
+
+def _lock_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LOCK_LIMIT + 1)

@@ -1,0 +1,39 @@
+"""What is in release packages, over HTTP."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from ..access.http import Reads
+from .lock import Lock
+from .package_difference import PackageDifference
+from .packages import PackageService
+
+router = APIRouter(prefix="/api/v1", tags=["releases"])
+
+
+def _service(request: Request) -> PackageService:
+    services = request.app.state.services
+    return PackageService(services.releases, services.library)
+
+
+Packages = Annotated[PackageService, Depends(_service)]
+Named = Annotated[str, Query(max_length=300, examples=["labapp@1.1"], description="name@version")]
+
+
+@router.get("/releases/{name}/{version}/sbom")
+def show_bill_of_materials(name: str, version: str, actor: Reads, packages: Packages) -> dict[str, Any]:
+    """Return the bill of materials of a release: CycloneDX 1.6."""
+    return packages.bill_of_materials(name, version)
+
+
+@router.get("/releases/{name}/{version}/lock", response_model_exclude_none=True)
+def show_lock(name: str, version: str, actor: Reads, packages: Packages) -> Lock:
+    """Return the final configuration of a release: every component, pinned."""
+    return packages.lock(name, version)
+
+
+@router.get("/release-differences")
+def compare(one: Named, other: Named, actor: Reads, packages: Packages) -> PackageDifference:
+    """Return what differs from one release package to the other."""
+    return packages.difference(one, other)
