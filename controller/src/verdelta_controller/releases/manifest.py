@@ -18,7 +18,7 @@ from verdelta_agent.model import canonical
 
 from ..foundation.errors import InvalidInput, NotFound
 from . import located_yaml
-from .acceptance import Criterion
+from .acceptance import Criterion, StateCriterion
 from .component_checks import Flaw, component_flaws
 from .components import PATH, SHA256, Component, InnerPath
 from .expectations import Expectation, Strict, Text
@@ -132,6 +132,7 @@ def load_manifest(text: str, name: str = "release.yaml", sections: Collection[st
         *_tests_repeated(manifest),
         *_unknown_sections(manifest, sections),
         *_repeated(manifest, document),
+        *_criteria_repeated(manifest, document),
     ]
     if flaws:
         raise ManifestError(name, [Problem(document.line(path), text) for path, text in flaws])
@@ -212,6 +213,9 @@ def _unknown_sections(manifest: Manifest, sections: Collection[str]) -> Iterable
         for number, line in enumerate(component.specification):
             where = f"line {number + 1} of the specification of component {place + 1}"
             named.append((("components", place, "specification", number), where, line))
+    for place, criterion in enumerate(manifest.acceptance):
+        if isinstance(criterion, StateCriterion):
+            named.append((("acceptance", place), f"criterion {place + 1}", criterion.expectation()))
     for path, where, expected in named:
         if sections and expected.section not in sections:
             near = difflib.get_close_matches(expected.section, sections, n=1, cutoff=0.75)
@@ -227,3 +231,12 @@ def _repeated(manifest: Manifest, document: located_yaml.Located) -> Iterable[Fl
             line = document.line(("changes", first))
             text = f"change {place + 1} repeats section and key of line {line}; leave one of them"
             yield Flaw(("changes", place, "key"), text)
+
+
+def _criteria_repeated(manifest: Manifest, document: located_yaml.Located) -> Iterable[Flaw]:
+    seen: dict[str, int] = {}
+    for place, criterion in enumerate(manifest.acceptance):
+        first = seen.setdefault(criterion.id, place)
+        if first != place:
+            text = f"criterion {place + 1} has the id of line {document.line(('acceptance', first))}; give it its own"
+            yield Flaw(("acceptance", place, "id"), text)

@@ -60,7 +60,6 @@ def propose(observed: Sequence[Observed], declared: Sequence[Expectation]) -> li
     classes: dict[HostClass, list[Observed]] = defaultdict(list)
     for one in observed:
         classes[one.host_class].append(one)
-    several = len(classes) > 1
     lines = []
     for host_class in sorted(classes):
         hosts = classes[host_class]
@@ -69,13 +68,12 @@ def propose(observed: Sequence[Observed], declared: Sequence[Expectation]) -> li
             for change in one.changes:
                 by_row[change.section, change.key].append((one.host, change))
         for (section, key), seen in sorted(by_row.items()):
-            lines.append(_line(host_class, several, section, key, seen, hosts, declared))
+            lines.append(_line(host_class, section, key, seen, hosts, declared))
     return lines
 
 
 def _line(
     host_class: HostClass,
-    several: bool,
     section: str,
     key: str,
     seen: Sequence[tuple[str, Change]],
@@ -84,7 +82,7 @@ def _line(
 ) -> Line:
     covering = [one for one in applicable(declared, hosts[0].os_row) if one.covers(section, key)]
     after = _after([change for _, change in seen], covering)
-    on = {"on": dict(host_class.on)} if several and host_class.on else {}
+    on = {"on": dict(host_class.on)} if host_class.on else {}  # a class that was not rehearsed is refused, not guessed
     expectation = Expectation(section=section, key=key, after=after, **on)
     names = tuple(sorted(host for host, _ in seen))
     notes = [] if covering else ["not declared in the manifest"]

@@ -1,7 +1,7 @@
 """Where a release stands in its life, and which step may follow which.  Pure."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 from verdelta_agent.model import canonical
@@ -32,7 +32,7 @@ class ReleaseState(StrEnum):
 _S = ReleaseState
 
 IN_DEPLOYMENT = frozenset((_S.AUTHORISED, _S.DEPLOYING, _S.SUSPENDED, _S.DEPLOYED, _S.BACKING_OUT, _S.BACKED_OUT))
-GONE = frozenset((_S.CLOSED, _S.CANCELLED))
+_OWING = IN_DEPLOYMENT | {_S.EARLY_LIFE_SUPPORT}
 OPEN_TO_BUILDING = frozenset(
     (_S.DRAFT, _S.BUILT, _S.IN_TEST, _S.REJECTED, _S.ACCEPTED)
 )  # a new package voids sign-offs
@@ -58,6 +58,11 @@ RELEASE_STATES = StateTable(
         _S.CANCELLED: (),
     },
 )
+
+
+def is_under_test(state: ReleaseState, passed: Collection[str]) -> bool:
+    """Return whether a package is being tested: it is in test, or was deployed without and owes its test."""
+    return state is _S.IN_TEST or (state in _OWING and _S.IN_TEST.value not in passed)
 
 
 def change_document(changes: Sequence[Expectation]) -> list[dict[str, object]]:

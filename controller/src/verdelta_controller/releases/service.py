@@ -253,7 +253,7 @@ class ReleaseService:
         claim(session, release, actor.person_id, Side.TEST, "rehearsed it", actor.name)
         if release.state == ReleaseState.BUILT:
             enter(session, release, ReleaseState.IN_TEST)
-        elif ReleaseState(release.state) in (ReleaseState.DRAFT, ReleaseState.REJECTED, *rules.GONE):
+        elif not rules.is_under_test(ReleaseState(release.state), release.passed):
             raise GateClosed(f"{label_of(release)} is {release.state}, and cannot be rehearsed")
         run = RehearsalRun(
             rollout_id=rollout_id,

@@ -208,6 +208,12 @@ def _check_evidence(policy: Policy, known: Facts, purpose: Purpose) -> None:
     for state in gates.ORDER:
         if not any(one.name == f"sign-off {purpose.value}" for one in kind.gates(state)):
             continue
+        earlier = gates.left_out(policy, known, state)
+        if earlier:
+            raise GateClosed(
+                f"{known.label} cannot be signed for {purpose.value} yet: it has to be {earlier[0].value} first",
+                mend=f"verdelta release gates {known.label} shows what to do, and whose turn it is.",
+            )
         missing = [
             line
             for line in lines

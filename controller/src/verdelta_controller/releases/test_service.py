@@ -146,11 +146,10 @@ class TestService:
 
 
 def _check_in_test(release: Release) -> None:
-    """Raise GateClosed for a release of which nothing is to be tested; one that owes its test may be any time."""
-    state = ReleaseState(release.state)
-    if state in (ReleaseState.DRAFT, ReleaseState.BUILT, ReleaseState.REJECTED, *rules.GONE):
+    """Raise GateClosed for a release of which nothing is to be tested now."""
+    if not rules.is_under_test(ReleaseState(release.state), release.passed):
         label = label_of(release)
-        raise GateClosed(f"{label} is {state.value}, not in test", mend=f"verdelta release test {label}")
+        raise GateClosed(f"{label} is {release.state}, not in test", mend=f"verdelta release test {label}")
 
 
 def _row(
