@@ -337,7 +337,7 @@ def _read_all(descriptor: int, limit: int, path: str, size: int) -> bytes:
     while chunks[-1]:
         if total > limit:
             raise _too_large(path, limit)
-        chunks.append(os.read(descriptor, CHUNK))
+        chunks.append(os.read(descriptor, CHUNK if total > SMALL else SMALL))  # the end, nearly always
         total += len(chunks[-1])
     return b"".join(chunks)
 
