@@ -3,7 +3,7 @@
 import argparse
 from typing import Iterator
 
-from verdelta_agent import __version__, cli
+from verdelta_agent import __version__, arguments, cli
 from verdelta_agent.collectors import SECTIONS
 
 FILES = (
@@ -15,7 +15,7 @@ FILES = (
 
 def page() -> str:
     """Return the source of verdelta-agent(8)."""
-    parser = cli.parser()
+    parser = arguments.parser(cli.default_state())
     summary = (parser.description or "").partition(": ")[2].rstrip(".")
     lines = [
         f'.TH VERDELTA-AGENT 8 "" "verdelta-agent {__version__}" "System administration"',

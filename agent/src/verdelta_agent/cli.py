@@ -1,33 +1,28 @@
-"""verdelta-agent: inventory this host, sign what was seen, report it."""
+"""The commands of verdelta-agent, and how each of them ends.  Their arguments are in arguments.py."""
 
-import argparse
 import gc
 import os
 import sys
-from typing import IO, Any, Callable, List, Optional, Sequence
+from types import SimpleNamespace
+from typing import IO, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
-from . import __version__, apart
+from . import apart
 from .collectors import SECTIONS
 from .wire import AUDIT, GENESIS, Message, Request, WireError, decode_request, parse_token
 
 # The commands import what they need: each is a process of its own, and imports are half of what it costs.
 
-EPILOG = """\
-examples:
-  verdelta-agent inventory                      everything this host shows, as tables
-  verdelta-agent inventory software.dpkg -o json
-  verdelta-agent inventory -o json > before.json; …; verdelta-agent inventory -o json > after.json
-  verdelta-agent diff before.json after.json
-  verdelta-agent sections software.dpkg         what a row of it is, and what its fields mean
-  verdelta-agent enrol --url https://controller:8470 --ca ca.pem < token
-  verdelta-agent report                         what the timer runs each night
-
-exit codes: 0 ok, 1 failed, 2 wrong usage
-"""
-
 REQUEST_LIMIT = 1 << 20
 TOKEN_LIMIT = 4096
 SNAPSHOT_LIMIT = 512 << 20
+
+# What the timer and the controller run each night, on each host, as the parser understands it (a test holds this
+# against it): to import and build one takes as long as to read half of /etc.
+BY_MACHINES: Mapping[Tuple[str, ...], Mapping[str, Any]] = {
+    ("report",): {"command": "report"},
+    ("audit",): {"command": "audit", "request": None, "sign_with": None},
+    ("audit", "--request", "-"): {"command": "audit", "request": "-", "sign_with": None},
+}
 
 
 class UsageError(Exception):
@@ -36,12 +31,12 @@ class UsageError(Exception):
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code."""
-    return _conclude(parser().parse_args(arguments))
+    return _conclude(_understand(sys.argv[1:] if arguments is None else arguments))
 
 
-def _conclude(options: argparse.Namespace) -> int:
+def _conclude(options: Any) -> int:
     try:
-        return options.run(options) or 0
+        return COMMANDS[options.command](options) or 0
     except BrokenPipeError:
         return 1  # whoever read our output has seen enough
     except KeyboardInterrupt:
@@ -57,8 +52,8 @@ def _conclude(options: argparse.Namespace) -> int:
 def run() -> None:
     """Run as the process that the command line started, and end it."""
     gc.disable()  # in the second that this takes, nothing becomes garbage that has to be looked for
-    options = parser().parse_args()
-    looks = options.run in (run_inventory, run_sections, run_audit, run_report)
+    options = _understand(sys.argv[1:])
+    looks = options.command in ("inventory", "sections", "audit", "report")
     end = apart.step_aside() if looks and apart.may_fall_silent() else apart.end
     status = 1
     try:
@@ -97,105 +92,25 @@ def default_state() -> str:
     return os.path.join("/var/lib" if os.geteuid() == 0 or not own else own[0], "verdelta-agent")
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help as wide as the terminal.  argparse would ask for the width by importing a library, whenever it starts."""
+def _understand(words: Sequence[str]) -> Any:
+    """Return the options that a command line means, or end the process with help or a complaint."""
+    has_state = words[:1] == ["--state"] and not "".join(words[1:2]).startswith("-")
+    plain = BY_MACHINES.get(tuple(words[2:] if has_state else words))
+    if plain is not None:
+        return SimpleNamespace(state=words[1] if has_state else default_state(), **plain)
+    from . import arguments
 
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
-
-
-def _columns() -> int:
-    try:
-        return int(os.environ.get("COLUMNS", "")) or os.get_terminal_size().columns
-    except (OSError, ValueError):
-        return 80
+    return arguments.parse(words, default_state())
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    whole = argparse.ArgumentParser("verdelta-agent", description=__doc__, epilog=EPILOG, formatter_class=_Help)
-    whole.add_argument("--version", action="version", version="verdelta-agent %s" % __version__)
-    whole.add_argument("--state", default=default_state(), help="state directory (default: %(default)s)")
-    # With the name given, argparse need not format a usage line to find it, for which it imports half a library.
-    commands = whole.add_subparsers(dest="command", metavar="command", prog="verdelta-agent")
-    commands.required = True
-
-    def command(name: str, run: Callable[[argparse.Namespace], Optional[int]], help: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=help, description=help[:1].upper() + help[1:], formatter_class=_Help)
-        added.set_defaults(run=run)
-        return added
-
-    _add_for_people(command)
-    _add_for_machines(command)
-    return whole
-
-
-def _add_for_people(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add what a person at a host asks."""
-    inventory = command("inventory", run_inventory, "print what this host shows; nothing is kept or sent")
-    inventory.add_argument("section", nargs="*", help="only these sections, such as software.dpkg or hardware")
-    inventory.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    inventory.add_argument(
-        "--root", metavar="DIR", help="a system that does not run: an image, a chroot, a mounted disk"
-    )
-
-    sections = command("sections", run_sections, "list the sections, and say why one is absent here")
-    sections.add_argument(
-        "section", nargs="*", help="tell all about these: key, fields, what is never compared and why"
-    )
-    sections.add_argument(
-        "--root", metavar="DIR", help="a system that does not run: an image, a chroot, a mounted disk"
-    )
-
-    diff = command("diff", run_diff, "print what differs between two snapshots, saved by inventory -o json")
-    diff.add_argument("before", metavar="A", help="the snapshot before; - is standard input")
-    diff.add_argument("after", metavar="B", help="the snapshot after; - is standard input")
-    diff.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    diff.add_argument("--exit-code", action="store_true", help="exit with 1 where anything differs or is unknown")
-
-
-def _add_for_machines(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add what a controller, a timer or an installation runs."""
-    audit = command("audit", run_audit, "print a signed audit of this host, one DSSE envelope")
-    audit.add_argument("--request", metavar="FILE", help="what the controller asks for, as JSON; - is standard input")
-    audit.add_argument("--sign-with", metavar="KEY", help="an SSH host key, where no agent is installed")
-
-    enrol = command("enrol", run_enrol, "make a key and enrol it with a one-time token")
-    enrol.add_argument(
-        "--token-file", dest="source", default="-", metavar="FILE", help="file with the token (default: standard input)"
-    )
-    enrol.add_argument("--url", default="", help="the controller, as in https://controller:8470")
-    enrol.add_argument("--ca", metavar="FILE", help="the controller's CA certificate, which is pinned")
-    enrol.add_argument("--watch", metavar="PATH", action="append", help="also watch the files below it (beside /etc)")
-    enrol.add_argument("--replace", action="store_true", help="drop the identity of an earlier enrolment first")
-    enrol.add_argument("--print", action="store_true", help="print the enrolment instead of sending it")
-
-    command("report", run_report, "audit this host and report to the controller, digests first")
-
-    stay = command(
-        "run", run_resident, "stay, and report at the pace that the controller sets, instead of by the timer"
-    )
-    stay.add_argument(
-        "--splay", type=_seconds, default=300.0, help="seconds at most before the first report (%(default)g)"
-    )
-
-    status = command("status", run_status, "show how this host stands with its controller, and what waits in the spool")
-    status.add_argument("-o", "--output", choices=("table", "json"), default="table")
-
-    compiler = command(
-        "compile", run_compile, "put byte code for this Python into the one-file agent: audits cost less"
-    )
-    compiler.add_argument("archive", metavar="FILE", help="the verdelta-agent.pyz")
-
-
-def run_compile(options: argparse.Namespace) -> None:
+def run_compile(options: Any) -> None:
     """Put byte code into the archive."""
     from .compiled import add_byte_code
 
     add_byte_code(options.archive)
 
 
-def run_inventory(options: argparse.Namespace) -> None:
+def run_inventory(options: Any) -> None:
     """Print the sections asked for, as tables or as one JSON document."""
     from . import show
     from .gather import gather
@@ -208,7 +123,7 @@ def run_inventory(options: argparse.Namespace) -> None:
         _print("\n".join(show.as_tables(snapshot)) + "\n")
 
 
-def run_sections(options: argparse.Namespace) -> None:
+def run_sections(options: Any) -> None:
     """Print what the sections are, and how they are read here."""
     from . import describe
 
@@ -219,7 +134,7 @@ def run_sections(options: argparse.Namespace) -> None:
         _print("\n".join(describe.at_a_glance(_host_to_show(options), chosen)) + "\n")
 
 
-def run_diff(options: argparse.Namespace) -> int:
+def run_diff(options: Any) -> int:
     """Print the delta of two saved snapshots."""
     from . import show
     from .delta import compare
@@ -247,7 +162,7 @@ def _takes_colour(stream: Any) -> bool:
     )
 
 
-def _host_to_show(options: argparse.Namespace) -> Any:
+def _host_to_show(options: Any) -> Any:
     """Return this host, or the system below --root.  Raises UsageError."""
     if options.root is None:
         return _this_host(options.state)
@@ -273,7 +188,7 @@ def _is_in(section: str, name: str) -> bool:
     return section == name or section.startswith(name + ".")
 
 
-def run_audit(options: argparse.Namespace) -> None:
+def run_audit(options: Any) -> None:
     """Print a signed audit: in answer to a request, or of this host's own accord."""
     request = None
     if options.request:
@@ -325,7 +240,7 @@ def _audit_agentless(request: Request, key_file: str) -> None:
     _print_envelope(state.seal(message, key))
 
 
-def run_enrol(options: argparse.Namespace) -> None:
+def run_enrol(options: Any) -> None:
     """Make this host's key and enrol it.  The same again is safe when the answer was lost."""
     from . import kept
     from .enrolling import enrol
@@ -354,7 +269,7 @@ def run_enrol(options: argparse.Namespace) -> None:
         _print("enrolled as %s with key %s\n" % enrolled)
 
 
-def run_report(options: argparse.Namespace) -> None:
+def run_report(options: Any) -> None:
     """Audit this host and report."""
     from .report import report
 
@@ -366,7 +281,7 @@ def _as_line(reported: Any) -> str:
     return "reported %s: %s\n" % (reported.root[:12], sent)
 
 
-def run_resident(options: argparse.Namespace) -> None:
+def run_resident(options: Any) -> None:
     """Report again and again."""
     from . import identity
     from .resident import stay
@@ -375,7 +290,7 @@ def run_resident(options: argparse.Namespace) -> None:
     stay(lambda: _next_poll(options), options.splay)
 
 
-def _next_poll(options: argparse.Namespace) -> Optional[int]:
+def _next_poll(options: Any) -> Optional[int]:
     """Report, and say in how many seconds the controller wants the next one; None where it was not reached."""
     from .report import report
 
@@ -390,14 +305,7 @@ def _next_poll(options: argparse.Namespace) -> Optional[int]:
         return None
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 86400:
-        raise argparse.ArgumentTypeError("expected seconds from 0 to 86400, not %s" % text)
-    return value
-
-
-def run_status(options: argparse.Namespace) -> None:
+def run_status(options: Any) -> None:
     """Print how this host stands with its controller."""
     from .standing import as_lines, standing
 
@@ -408,6 +316,19 @@ def run_status(options: argparse.Namespace) -> None:
         _print(json.dumps(found, indent=1) + "\n")
     else:
         _print("\n".join(as_lines(found)) + "\n")
+
+
+COMMANDS: Mapping[str, Callable[[Any], Optional[int]]] = {
+    "inventory": run_inventory,
+    "sections": run_sections,
+    "diff": run_diff,
+    "audit": run_audit,
+    "enrol": run_enrol,
+    "report": run_report,
+    "run": run_resident,
+    "status": run_status,
+    "compile": run_compile,
+}
 
 
 def _this_host(directory: str) -> Any:
