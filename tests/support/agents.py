@@ -36,8 +36,9 @@ class Agent:
 
     def message(self, kind: str, body: dict[str, Any], /, **other: Any) -> bytes:
         """Return the next message, signed; any field of it can be changed before it is."""
-        message, self.history = identity.next_message(self.identity, self.history, kind, body)
-        return identity.seal(message._replace(**other), self.key)
+        payload, self.history = identity.next_message(self.identity, self.history, kind, body)
+        message = wire.decode_message(payload)._replace(**other)
+        return identity.seal(wire.encode_message(message), self.key)
 
     def signed(self, payload: bytes) -> bytes:
         """Return an envelope around any payload, signed as a message is."""

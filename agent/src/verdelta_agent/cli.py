@@ -8,7 +8,7 @@ from typing import IO, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from . import apart
 from .collectors import SECTIONS
-from .wire import AUDIT, GENESIS, Message, Request, WireError, decode_request, parse_token
+from .wire import AUDIT, GENESIS, Message, Request, WireError, decode_request, encode_message, parse_token
 
 # The commands import what they need: each is a process of its own, and imports are half of what it costs.
 
@@ -220,11 +220,11 @@ def _audit_installed(request: Optional[Request], directory: str) -> None:
         memory = kept.load_memory(directory, host)
         audit = take(host, SECTIONS, identity.host_id, request.install_lock, memory)
         body = audit.body(request.known, lambda: kept.load_cache(directory), request.challenge)
-        message, history = state.next_message(identity, history, AUDIT, body)
+        payload, history = state.next_message(identity, history, AUDIT, body)
         state.save_history(directory, history)
         kept.save_cache(directory, audit.root, lambda: audit.cache(lambda: kept.load_cache(directory)))
         kept.save_memory(directory, memory, host)
-        _print_envelope(state.seal(message, state.load_key(directory)))
+        _print_envelope(state.seal(payload, state.load_key(directory)))
 
 
 def _audit_agentless(request: Request, key_file: str) -> None:
@@ -237,7 +237,7 @@ def _audit_agentless(request: Request, key_file: str) -> None:
     audit = take(LocalHost(), SECTIONS, request.host_id, request.install_lock)
     body = audit.body(request.known, dict, request.challenge)
     message = Message(request.audience, request.host_id, request.epoch, request.sequence, request.last, AUDIT, body)
-    _print_envelope(state.seal(message, key))
+    _print_envelope(state.seal(encode_message(message), key))
 
 
 def run_enrol(options: Any) -> None:

@@ -40,9 +40,9 @@ def enrol(directory: str, token: Token, url: str, ca_file: Optional[str], replac
             "public_key": key.public_key,
             "host_name": os.uname().nodename,
         }
-        message, history = state.next_message(identity, _history(directory), ENROL, body)
+        payload, history = state.next_message(identity, _history(directory), ENROL, body)
         state.save_history(directory, history)
-        accepted = send(state.seal(message, key))
+        accepted = send(state.seal(payload, key))
         state.save_history(directory, state.acknowledge(history, accepted))
         state.save_identity(directory, identity)
         return Enrolled(identity.host_id, state.key_id(key.public_key))

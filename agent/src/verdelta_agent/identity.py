@@ -201,9 +201,8 @@ def _sign_for_old_openssh(key: Key, data: bytes, deadline: float) -> bytes:
         raise IdentityError("%s: %s" % (key.path, error)) from error
 
 
-def seal(message: Message, key: Key) -> bytes:
-    """Return a message as a signed envelope, ready to leave.  Raises IdentityError."""
-    payload = encode_message(message)
+def seal(payload: bytes, key: Key) -> bytes:
+    """Return an encoded message as a signed envelope, ready to leave.  Raises IdentityError."""
     return encode_envelope(Envelope(payload, key_id(key.public_key), sign(key, to_be_signed(payload))))
 
 
@@ -235,8 +234,8 @@ def _run(
 # -- what is said, and what is known to have been heard
 
 
-def next_message(identity: Identity, history: History, kind: str, body: Dict[str, Any]) -> Tuple[Message, History]:
-    """Return the next message, and the history with it: save that BEFORE the message leaves.
+def next_message(identity: Identity, history: History, kind: str, body: Dict[str, Any]) -> Tuple[bytes, History]:
+    """Return the next message, encoded, and the history with it: save that BEFORE the message leaves.
 
     A body gets "unanswered", the digests of the messages made since the one that `previous` names, when there are any:
     so the controller can tell a host that missed an answer from two hosts with one identity.
@@ -245,8 +244,9 @@ def next_message(identity: Identity, history: History, kind: str, body: Dict[str
         body = dict(body, unanswered=list(history.pending))
     sequence = history.sequence + 1
     message = Message(identity.audience, identity.host_id, identity.epoch, sequence, history.acknowledged, kind, body)
-    digest = hashlib.sha256(encode_message(message)).hexdigest()
-    return message, History(sequence, history.acknowledged, (history.pending + (digest,))[-KEPT:])
+    payload = encode_message(message)
+    digest = hashlib.sha256(payload).hexdigest()
+    return payload, History(sequence, history.acknowledged, (history.pending + (digest,))[-KEPT:])
 
 
 def acknowledge(history: History, digest: str) -> History:

@@ -14,7 +14,7 @@ from .deadline import DeadlineExceeded, within
 from .gather import Source
 from .host import Host
 from .spool import Spool
-from .wire import AUDIT, CHECK_IN, Answer, Message, WireError, decode_answer
+from .wire import AUDIT, CHECK_IN, Answer, WireError, decode_answer
 
 STALLED = 60.0  # seconds without a byte from the controller
 PATIENCE = 180.0  # seconds for one message and its answer, however they come in
@@ -190,8 +190,8 @@ class _Reporter:
         told = kept.load_told(self._directory)
         if self._spool.names() and told == self._digests():
             return "Nothing changed since the last audit that waits in the spool."
-        message, envelope = self._seal(AUDIT, self._body(self._rows(told)))
-        self._spool.add(message.sequence, envelope)
+        sequence, envelope = self._seal(AUDIT, self._body(self._rows(told)))
+        self._spool.add(sequence, envelope)
         kept.save_told(self._directory, self._digests())
         waiting = self._spool.waiting()
         return "The audit is kept: %d in the spool, %d dropped so far." % (waiting.messages, waiting.dropped)
@@ -219,12 +219,15 @@ class _Reporter:
     def _send(self, kind: str, body: Dict[str, Any]) -> Answer:
         return self._post(self._seal(kind, body)[1])
 
-    def _seal(self, kind: str, body: Dict[str, Any]) -> Tuple[Message, bytes]:
-        """Return a message, signed.  It is in the history before it leaves: whether it arrives, nobody knows yet."""
+    def _seal(self, kind: str, body: Dict[str, Any]) -> Tuple[int, bytes]:
+        """Return the number of a message, and the message, signed.
+
+        It is in the history before it leaves: whether it arrives, nobody knows yet.
+        """
         key = state.load_key(self._directory)
-        message, history = state.next_message(self._identity, state.load_history(self._directory), kind, body)
+        payload, history = state.next_message(self._identity, state.load_history(self._directory), kind, body)
         state.save_history(self._directory, history)
-        return message, state.seal(message, key)
+        return history.sequence, state.seal(payload, key)
 
     def _post(self, envelope: bytes) -> Answer:
         answer = post(self._identity.controller, "/agent/v1/messages", envelope, self._identity.ca_file)

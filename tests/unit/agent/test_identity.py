@@ -144,24 +144,27 @@ def test_a_tool_that_prints_something_else_is_no_signature(tmp_path: Path, monke
 
 def test_a_sealed_message_comes_out_as_it_went_in(tmp_path: Path) -> None:
     key = identity.create_key(str(tmp_path))
-    message, history = identity.next_message(ME, History(), wire.CHECK_IN, {"root": "r"})
-    envelope = wire.decode_envelope(identity.seal(message, key))
-    assert wire.decode_message(envelope.payload) == message
+    payload, history = identity.next_message(ME, History(), wire.CHECK_IN, {"root": "r"})
+    envelope = wire.decode_envelope(identity.seal(payload, key))
+    assert envelope.payload == payload
     assert envelope.key_id == identity.key_id(key.public_key)
     assert history.pending == (envelope.digest,)
 
 
 def test_a_message_rises_in_sequence_and_names_the_last_one_that_was_accepted() -> None:
-    first, history = identity.next_message(ME, History(), wire.ENROL, {})
+    payload, history = identity.next_message(ME, History(), wire.ENROL, {})
+    first = wire.decode_message(payload)
     assert (first.sequence, first.previous, first.body) == (1, wire.GENESIS, {})
     history = identity.acknowledge(history, history.pending[0])
-    second, history = identity.next_message(ME, history, wire.CHECK_IN, {})
+    payload, history = identity.next_message(ME, history, wire.CHECK_IN, {})
+    second = wire.decode_message(payload)
     assert (second.sequence, second.previous) == (2, history.acknowledged)
 
 
 def test_a_message_names_those_that_went_unanswered_since() -> None:
     _, history = identity.next_message(ME, History(4, "accepted"), wire.CHECK_IN, {})
-    second, after = identity.next_message(ME, history, wire.CHECK_IN, {"root": "r"})
+    payload, after = identity.next_message(ME, history, wire.CHECK_IN, {"root": "r"})
+    second = wire.decode_message(payload)
     assert second.previous == "accepted"
     assert second.body == {"root": "r", "unanswered": list(history.pending)}
     assert identity.acknowledge(after, after.pending[0]) == History(6, after.pending[0], after.pending[1:])
@@ -256,9 +259,9 @@ from verdelta_agent import identity as i
 directory, me = {directory!r}, i.Identity("h", "a", 1, "u")
 while True:
     with i.locked(directory):
-        message, history = i.next_message(me, i.load_history(directory), "check-in", {{}})
+        _, history = i.next_message(me, i.load_history(directory), "check-in", {{}})
         i.save_history(directory, history)
-        print(message.sequence, flush=True)
+        print(history.sequence, flush=True)
 """
 
 

@@ -34,8 +34,8 @@ class Sent(NamedTuple):
     digest: str
 
 
-def _digest(message: Message) -> str:
-    return hashlib.sha256(wire.encode_message(message)).hexdigest()
+def _sent(payload: bytes) -> Sent:
+    return Sent(wire.decode_message(payload), hashlib.sha256(payload).hexdigest())
 
 
 class Agent:
@@ -48,8 +48,8 @@ class Agent:
 
     def make(self) -> Sent:
         count = len(self.made)
-        message, self.history = identity.next_message(ME, self.history, wire.CHECK_IN, {"by": self.name, "n": count})
-        self.made.append(Sent(message, _digest(message)))
+        payload, self.history = identity.next_message(ME, self.history, wire.CHECK_IN, {"by": self.name, "n": count})
+        self.made.append(_sent(payload))
         return self.made[-1]
 
 
@@ -110,8 +110,8 @@ class OneAgent(RuleBasedStateMachine):
 
     @invariant()
     def the_agents_next_message_would_always_be_accepted(self) -> None:
-        message, _ = identity.next_message(ME, self.agent.history, wire.CHECK_IN, {})
-        sent = Sent(message, _digest(message))
+        payload, _ = identity.next_message(ME, self.agent.history, wire.CHECK_IN, {})
+        sent = _sent(payload)
         assert isinstance(accept(sent.message, sent.digest, self.controller.last, ME.audience), Accepted)
 
 
@@ -149,9 +149,9 @@ class TwoClones(RuleBasedStateMachine):
     def a_clone_that_is_ahead_is_called_a_fork(self, ahead: int) -> None:
         clone = next(clone for clone in self.clones if clone.name != self.last_accepted_by)
         history = clone.history._replace(sequence=self.controller.last.sequence + ahead)
-        message, _ = identity.next_message(ME, history, wire.CHECK_IN, {})
+        payload, _ = identity.next_message(ME, history, wire.CHECK_IN, {})
         with pytest.raises(Forked, match="two machines hold the identity host-1"):
-            self.controller.take(Sent(message, _digest(message)))
+            self.controller.take(_sent(payload))
 
 
 TestTwoClones = TwoClones.TestCase
