@@ -23,13 +23,17 @@ from .foundation.schema import REFUSALS
 from .inventory import agent_routes as message_routes
 from .inventory import routes as inventory_routes
 from .library import routes as library_routes
+from .library import trace_routes
 from .releases import routes as release_routes
 from .rollouts import evidence_routes
 from .rollouts import routes as rollout_routes
 from .web import errors, middleware, pages, static_files
 from .wiring import Services
 
-API = (access_routes, fleet_routes, inventory_routes, library_routes, release_routes, rollout_routes, evidence_routes)
+API = (
+    access_routes, fleet_routes, inventory_routes, library_routes, trace_routes, release_routes, rollout_routes,
+    evidence_routes,
+)  # fmt: skip
 ROUTERS = (*(feature.router for feature in API), *pages.ROUTERS)
 
 HANDLERS = {
@@ -55,6 +59,7 @@ def create_app(services: Services) -> FastAPI:
         try:
             yield
         finally:
+            await run_in_threadpool(services.library_tasks.close)
             await run_in_threadpool(services.engine.close)
             services.database.close()
 

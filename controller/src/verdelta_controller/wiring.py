@@ -24,12 +24,26 @@ from .inventory.service import InventoryService
 from .inventory.tables import SectionContent, Snapshot, StoredEnvelope
 from .library.service import LibraryService
 from .library.store import ArtifactStore
-from .library.tables import Artifact
+from .library.tables import (
+    Arrival,
+    Artifact,
+    LibrarySite,
+    LibraryTask,
+    RetiredArtifact,
+    RetiredVersion,
+    SiteCopy,
+    Upload,
+)
+from .library.tasks import Tasks
+from .library.tracing import Tracing
+from .library.uploading import UploadService
+from .releases import usage
 from .releases.service import ReleaseService
 from .releases.tables import Release
 from .rollouts.bundle_export import Exporter
 from .rollouts.conductor import Conductor
 from .rollouts.engine import DbosEngine, Engine
+from .rollouts.holdings import holdings
 from .rollouts.installers.push import PushInstaller
 from .rollouts.judging import os_row
 from .rollouts.overview import Overview
@@ -42,7 +56,8 @@ from .rollouts.tables import Deployment, Intent, Rollout, Wave
 # Every table, so that whoever imports this module has the whole schema at hand.
 TABLES = (
     ApiToken, PageSession, Person, AgentKey, Credential, EnrolmentToken, Host, SectionContent, Snapshot, StoredEnvelope,
-    Artifact, Release, Deployment, Intent, Rollout, Wave,
+    Artifact, Arrival, Upload, LibrarySite, SiteCopy, RetiredVersion, RetiredArtifact, LibraryTask,
+    Release, Deployment, Intent, Rollout, Wave,
 )  # fmt: skip
 
 
@@ -61,6 +76,9 @@ class Services:
     inventory: InventoryService
     auditor: Auditor
     library: LibraryService
+    library_tasks: Tasks
+    tracing: Tracing
+    uploads: UploadService
     releases: ReleaseService
     rollouts: RolloutService
     overview: Overview
@@ -96,7 +114,8 @@ def build(settings: Settings) -> Services:
     fleet = FleetService(database, evidence, vault, audience)
     inventory = InventoryService(database, fleet, evidence, settings.envelope_limit)
     auditor = Auditor(fleet, inventory)
-    library = LibraryService(database, evidence, ArtifactStore(state / "library", settings.artifact_limit))
+    store, tasks = ArtifactStore(state / "library", settings.artifact_limit), Tasks(database)
+    library = LibraryService(database, evidence, store, usage.uses)
     releases = ReleaseService(database, evidence, library, SECTION_NAMES)
     records, progress = Records(database, evidence, events, releases.follow), Progress(events)
     installer = PushInstaller(
@@ -116,6 +135,9 @@ def build(settings: Settings) -> Services:
         inventory=inventory,
         auditor=auditor,
         library=library,
+        library_tasks=tasks,
+        tracing=Tracing(database, library, usage.uses, holdings),
+        uploads=UploadService(database, library, store, tasks),
         releases=releases,
         rollouts=RolloutService(records, fleet, releases, engine, progress),
         overview=Overview(database, releases),

@@ -23,7 +23,10 @@ DEMANDED = {
         GET /hosts/{name}/delta
         GET /credentials
         GET /artifacts
+        GET /artifacts/{digest}
         GET /artifacts/{digest}/description
+        GET /artifacts/{digest}/content
+        GET /library/tasks/{task}
         GET /releases
         GET /releases/{name}/{version}
         GET /playbooks
@@ -48,6 +51,10 @@ DEMANDED = {
     Permission.AUDIT: "POST /hosts/{name}/audits",
     Permission.BUILD_RELEASE: """
         PUT /artifacts/{file_name}
+        POST /artifacts/uploads
+        GET /artifacts/uploads/{upload}
+        PUT /artifacts/uploads/{upload}
+        POST /artifacts/uploads/{upload}/completion
         POST /releases
         """,
     Permission.AUTHORISE_RELEASE: "POST /releases/{name}/{version}/authorisation",

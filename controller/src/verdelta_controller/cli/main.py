@@ -21,6 +21,7 @@ COMMANDS = {
     "diff": Lazy("diff:diff", "Show what is different on a host: between two states, or after a roll-out", "Hosts"),
     "inventory": Lazy("audit:inventory", "Show what a host looks like, section by section", "Hosts"),
     "release": Lazy("release:release", "Release packages: built, authorised, never changed", "Releases"),
+    "library": Lazy("library:library", "The definitive media library, which installs draw from", "Releases"),
     "rollout": Lazy("rollout:rollout", "Roll a release out to hosts, and see each of them proved", "Releases"),
     "verify": Lazy("verify:verify", "Check a roll-out's evidence with nothing but a file and a public key", "Evidence"),
     "evidence": Lazy("evidence:evidence", "The log of evidence: its key, checkpoints, whether it holds", "Evidence"),

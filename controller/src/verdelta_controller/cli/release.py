@@ -1,12 +1,10 @@
 """verdelta release: packages that are built once, authorised, and never changed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group as Together
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.text import Text
 
 from ..foundation.errors import NotFound
@@ -78,31 +76,16 @@ def _checked(found: "Package") -> Together:
 
 def _bring_in(session: Session, file: "File") -> None:
     """Bring a file into the library, unless it has it."""
-    from . import package
+    from . import library
 
     try:
         session.api.get(path_of("artifacts", file.sha256, "description"))
         known = True
     except NotFound:
         known = False
-        name = file.path.name
-        with _progress() as bar:
-            task = bar.add_task(name, total=file.size)
-
-            def sent() -> Iterator[bytes]:
-                for chunk in package.chunks_of(file):
-                    yield chunk
-                    bar.advance(task, len(chunk))
-
-            session.api.upload(path_of("artifacts", name), sent(), file.size, sha256=file.sha256)
+        library.send_file(session, file.path, file.sha256, file.size)
     if session.for_people:
         output.show(render.upload_line(file.name, file.size, known))
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("bringing in {task.description}"), BarColumn(), DownloadColumn(binary_units=True))
-    console = output.console(error=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 @release.command("list", examples="verdelta release list")

@@ -1,0 +1,185 @@
+"""verdelta library: the definitive media library, its copies, and where all of it came from."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from ..foundation.errors import InvalidInput, NotFound
+from ..library import transfer
+from ..library.store import CHUNK
+from . import library_pictures as pictures
+from . import output
+from .command import Group, connected
+from .session import Session, path_of
+from .text import plain, size
+
+
+@click.group(cls=Group)
+def library() -> None:
+    """The definitive media library, which installs draw from.
+
+    Every file is named by its SHA-256, verified whenever it is read, and traceable: who brought it in and from where,
+    which releases use it, on which hosts it is now, which sites have a copy.
+    """
+
+
+@library.command(
+    "list",
+    examples="""
+    verdelta library list
+    verdelta library list labapp
+    """,
+)
+@click.argument("named", default="")
+@connected
+def list_artifacts(session: Session, named: str) -> None:
+    """List what is in the library, the newest first.
+
+    NAMED is a part of the file name, or how the digest begins.
+    """
+    found = session.api.get("artifacts", named=named or None)
+    session.show(found, lambda: pictures.artifacts(found, session.wide))
+
+
+@library.command(
+    examples="""
+    verdelta library show labapp_1.1_all.deb
+    verdelta library show 9f2c1e7a
+    """
+)
+@click.argument("artifact")
+@connected
+def show(session: Session, artifact: str) -> None:
+    """Show where an artifact came from, what uses it, and where it is.
+
+    ARTIFACT is a digest, the beginning of one, or a file name.
+    """
+    found = session.api.get(path_of("artifacts", find(session, artifact)["sha256"]))
+    session.show(found, lambda: pictures.artifact(found))
+
+
+@library.command(
+    examples="""
+    verdelta library add labapp_1.1_all.deb
+    verdelta library add labapp.img --source https://example.org/labapp.img --supplier ACME
+    """
+)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--source", default="", metavar="TEXT", help="Where it comes from: a URL, a medium; the file by default.")
+@click.option("--supplier", default="", metavar="TEXT", help="Who supplied it.")
+@click.option("--sha256", default="", metavar="DIGEST", help="What it is to have, as the supplier says (one file).")
+@click.option("--again", is_flag=True, help="Send it also where the library has it: it mends what is damaged there.")
+@connected
+def add(session: Session, files: tuple[str, ...], source: str, supplier: str, sha256: str, again: bool) -> None:
+    """Bring files into the library.
+
+    A large file goes in parts: broken off, the same command goes on where it stood, whoever was stopped.
+    """
+    if sha256 and len(files) > 1:
+        raise InvalidInput("--sha256 is of one file", mend="Add the files one by one.")
+    brought = []
+    for name in files:
+        path = Path(name)
+        digest, count = hash_file(path)
+        if sha256 and sha256.lower() != digest:
+            raise InvalidInput(f"{path}: it has sha256 {digest}", mend="Nothing was sent.  Get the file again.")
+        known = _is_there(session, digest) and not again
+        if not known or source or supplier:
+            said = source or str(path.resolve())
+            send_file(session, path, digest, count, said[:1000], supplier)
+        brought.append(session.api.get(path_of("artifacts", digest)))
+        if session.for_people:
+            output.show(pictures.added(brought[-1], known))
+    if not session.for_people:
+        session.show(brought, lambda: "")
+
+
+@library.command(
+    examples="""
+    verdelta library fetch 9f2c1e7a --file labapp.img
+    verdelta library fetch labapp_1.1_all.deb
+    """
+)
+@click.argument("artifact")
+@click.option("--file", "target", default="", metavar="FILE", help="Where to; by default its own name, here.")
+@connected
+def fetch(session: Session, artifact: str, target: str) -> None:
+    """Write an artifact into a file, which is there verified, or not at all.
+
+    ARTIFACT is a digest, the beginning of one, or a file name. Broken off, the same command goes on where it stood.
+    """
+    found = find(session, artifact)
+    path = Path(target or Path(found["file_name"]).name)
+    with _told(path.name, found["size"]) as at:
+        transfer.fetch(session.api, found["sha256"], found["size"], path, at)
+    session.say(plain(f"{path}: {size(found['size'])}, sha256 {found['sha256']} verified"))
+
+
+def find(session: Session, artifact: str) -> dict[str, Any]:
+    """Return the artifact that somebody means by a digest, the beginning of one, or a name.
+
+    Raises NotFound, InvalidInput when it could be several.
+    """
+    found = [
+        one
+        for one in session.api.get("artifacts", named=artifact)
+        if one["file_name"] == artifact or one["sha256"].startswith(artifact.lower())
+    ]
+    if not found:
+        raise NotFound(f"the library has no artifact {artifact[:80]!r}", mend="verdelta library list shows them")
+    if len(found) > 1:
+        digests = ", ".join(one["sha256"][:12] for one in found[:5])
+        raise InvalidInput(f"{artifact[:80]!r} could be {digests}", mend="Give more of the digest.")
+    return dict(found[0])
+
+
+def send_file(session: Session, path: Path, sha256: str, count: int, source: str = "", supplier: str = "") -> None:
+    """Bring a file into the library, in parts where it is large, with its progress on a terminal."""
+
+    @contextmanager
+    def read_from(offset: int) -> Iterator[Iterator[bytes]]:
+        try:
+            with path.open("rb") as stream:
+                stream.seek(offset)
+                yield iter(lambda: stream.read(CHUNK), b"")
+        except OSError as error:
+            raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from error
+
+    with _told(path.name, count) as at:
+        content = transfer.Content(sha256, count, path.name, read_from, source, supplier)
+        transfer.send(session.api, content, at)
+
+
+def hash_file(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 and the size of a file.  Raises InvalidInput."""
+    digest, count = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+                count += len(chunk)
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest(), count
+
+
+def _is_there(session: Session, digest: str) -> bool:
+    try:
+        return bool(session.api.get(path_of("artifacts", digest))["is_here"])
+    except NotFound:
+        return False
+
+
+@contextmanager
+def _told(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield what shows on a terminal how many bytes of a file are there."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
+    console = output.console(error=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(plain(name), total=total)
+        yield lambda reached: bar.update(task, completed=reached)
