@@ -63,17 +63,17 @@ class Parts:
 
         What is not what was announced is discarded, and begins anew.  Raises ChecksumMismatch, StoreUnavailable.
         """
-        second = self._root / f"{upload}.{new_id()}"
-        with self._open(upload, os.O_RDONLY) as descriptor:
-            with errors_wrapped():
-                os.link(f"/proc/self/fd/{descriptor}", second, follow_symlinks=True)
-            try:
-                return self._store.adopt(descriptor, second, digest, name, step)
-            except ChecksumMismatch:
-                self.discard(upload)
-                raise
-            finally:
-                second.unlink(missing_ok=True)
+        second = f"{upload}.{new_id()}"
+        with errors_wrapped():
+            os.link(self._path(upload), self._path(second), follow_symlinks=False)
+        try:
+            with self._open(second, os.O_RDONLY) as descriptor:
+                return self._store.adopt(descriptor, self._path(second), digest, name, step)
+        except ChecksumMismatch:
+            self.discard(upload)
+            raise
+        finally:
+            self.discard(second)
 
     def discard(self, upload: str) -> None:
         """Remove what has arrived."""

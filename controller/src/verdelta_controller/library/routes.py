@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from ..access.http import BuildsReleases, Reads
 from ..foundation.errors import InvalidInput
@@ -177,8 +178,7 @@ def content(
     if wanted and (start, end) != (0, size):
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     status = 206 if "Content-Range" in headers else 200
-    pieces = _pieces(library.open(digest), start, end)
-    return StreamingResponse(pieces, status, headers, "application/octet-stream")
+    return _Pieces(library.open(digest), start, end, status, headers)
 
 
 @router.post("/artifacts/uploads", status_code=201)
@@ -250,15 +250,29 @@ def _range(wanted: str, size: int) -> tuple[int, int]:
     return start, end
 
 
+class _Pieces(StreamingResponse):
+    """Bytes of the content, whose file is closed however the answer ends: many go away in the middle."""
+
+    def __init__(self, reader: VerifyingReader, start: int, end: int, status: int, headers: dict[str, str]) -> None:
+        super().__init__(_pieces(reader, start, end), status, headers, "application/octet-stream")
+        self._reader = reader
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._reader.close()
+
+
 def _pieces(reader: VerifyingReader, start: int, end: int) -> Iterator[bytes]:
     """Yield bytes of the content.  The last of them are held back until the whole has been verified."""
     held, position = b"", 0
-    with reader:
-        while chunk := reader.read(CHUNK):
-            piece = chunk[max(start - position, 0) : max(end - position, 0)]
-            position += len(chunk)
-            if piece:
-                if held:
-                    yield held
-                held = piece
+    while chunk := reader.read(CHUNK):
+        piece = chunk[max(start - position, 0) : max(end - position, 0)]
+        position += len(chunk)
+        if piece:
+            if held:
+                yield held
+            held = piece
     yield held
