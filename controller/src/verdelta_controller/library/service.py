@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 
 from ..foundation.clock import now
 from ..foundation.database import Database
-from ..foundation.errors import NotFound
+from ..foundation.errors import Conflict, NotFound
 from ..foundation.evidence import EvidenceLog
 from . import rules
 from .rules import Origin, Use
@@ -30,11 +30,22 @@ class LibraryService:
         """Take a file into the library.  Raises ChecksumMismatch, TooLarge."""
         origin = rules.checked_origin(origin)
         stored = self._store.add(stream, expected, origin.file_name)
-        with self._database.transaction() as session:
-            return self.record(session, stored, origin)
+        return self.record(stored, origin)
 
-    def record(self, session: Session, stored: Stored, origin: Origin) -> Artifact:
-        """Write down that content came in, in the caller's transaction; the same from the same place is known."""
+    def record(
+        self, stored: Stored, origin: Origin, also: Callable[[Session], None] = lambda session: None
+    ) -> Artifact:
+        """Write down that content came in; the same from the same place is known.  `also` is written with it."""
+        try:
+            with self._database.transaction() as session:
+                also(session)
+                return self._record(session, stored, origin)
+        except Conflict:  # somebody else brought the same in, at the same moment: now it is known
+            with self._database.transaction() as session:
+                also(session)
+                return self._record(session, stored, origin)
+
+    def _record(self, session: Session, stored: Stored, origin: Origin) -> Artifact:
         artifact = session.get(Artifact, stored.digest)
         if artifact is None:
             artifact = Artifact(

@@ -95,11 +95,7 @@ class UploadService:
         progress.total, progress.at = upload.size, upload.file_name
         origin = Origin(upload.file_name, upload.begun_by, upload.source, upload.supplier)
         stored = self._parts.complete(upload.id, upload.digest, upload.file_name, progress.step)
-        with self._database.transaction() as session:
-            left = session.get(Upload, upload.id)
-            if left is not None:
-                session.delete(left)
-            self._library.record(session, stored, origin)
+        self._library.record(stored, origin, lambda session: _forget(session, upload.id))
         self._parts.discard(upload.id)
         return {"sha256": stored.digest, "size": stored.size}
 
@@ -128,3 +124,9 @@ def _get(session: Session, upload_id: str, actor: str) -> Upload:
     if found is None or found.begun_by != actor:
         raise NotFound("there is no such upload", mend="Begin it again: it goes on where it stood.")
     return found
+
+
+def _forget(session: Session, upload_id: str) -> None:
+    left = session.get(Upload, upload_id)
+    if left is not None:
+        session.delete(left)
