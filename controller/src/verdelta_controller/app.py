@@ -23,7 +23,7 @@ from .foundation.schema import REFUSALS
 from .inventory import agent_routes as message_routes
 from .inventory import routes as inventory_routes
 from .library import routes as library_routes
-from .library import trace_routes
+from .library import site_routes, trace_routes
 from .releases import routes as release_routes
 from .rollouts import evidence_routes
 from .rollouts import routes as rollout_routes
@@ -31,8 +31,8 @@ from .web import errors, middleware, pages, static_files
 from .wiring import Services
 
 API = (
-    access_routes, fleet_routes, inventory_routes, library_routes, trace_routes, release_routes, rollout_routes,
-    evidence_routes,
+    access_routes, fleet_routes, inventory_routes, library_routes, site_routes, trace_routes, release_routes,
+    rollout_routes, evidence_routes,
 )  # fmt: skip
 ROUTERS = (*(feature.router for feature in API), *pages.ROUTERS)
 

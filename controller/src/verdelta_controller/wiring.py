@@ -22,6 +22,9 @@ from .foundation.signing import SigningKey, Vault, audience_of
 from .inventory.auditing import Auditor
 from .inventory.service import InventoryService
 from .inventory.tables import SectionContent, Snapshot, StoredEnvelope
+from .library.checking import Checking
+from .library.keeping import Keeping
+from .library.retention import Retention
 from .library.service import LibraryService
 from .library.store import ArtifactStore
 from .library.tables import (
@@ -77,6 +80,9 @@ class Services:
     auditor: Auditor
     library: LibraryService
     library_tasks: Tasks
+    library_checking: Checking
+    library_keeping: Keeping
+    retention: Retention
     tracing: Tracing
     uploads: UploadService
     releases: ReleaseService
@@ -116,6 +122,7 @@ def build(settings: Settings) -> Services:
     auditor = Auditor(fleet, inventory)
     store, tasks = ArtifactStore(state / "library", settings.artifact_limit), Tasks(database)
     library = LibraryService(database, evidence, store, usage.uses)
+    uploads = UploadService(database, library, store, tasks)
     releases = ReleaseService(database, evidence, library, SECTION_NAMES)
     records, progress = Records(database, evidence, events, releases.follow), Progress(events)
     installer = PushInstaller(
@@ -136,8 +143,11 @@ def build(settings: Settings) -> Services:
         auditor=auditor,
         library=library,
         library_tasks=tasks,
+        library_checking=Checking(database, evidence, store, uploads, tasks),
+        library_keeping=Keeping(database, evidence, vault, library, store, tasks, usage.uses),
+        retention=Retention(database, evidence, usage.files_of, usage.uses, holdings),
         tracing=Tracing(database, library, usage.uses, holdings),
-        uploads=UploadService(database, library, store, tasks),
+        uploads=uploads,
         releases=releases,
         rollouts=RolloutService(records, fleet, releases, engine, progress),
         overview=Overview(database, releases),

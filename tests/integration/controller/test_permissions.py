@@ -27,6 +27,9 @@ DEMANDED = {
         GET /artifacts/{digest}/description
         GET /artifacts/{digest}/content
         GET /library/tasks/{task}
+        GET /library/content
+        GET /library/sites
+        GET /library/retired
         GET /releases
         GET /releases/{name}/{version}
         GET /playbooks
@@ -48,7 +51,17 @@ DEMANDED = {
         POST /host-keys/scan
         POST /credentials
         """,
-    Permission.AUDIT: "POST /hosts/{name}/audits",
+    Permission.AUDIT: """
+        POST /hosts/{name}/audits
+        POST /library/checks
+        POST /library/sites/{site}/checks
+        """,
+    Permission.MANAGE_LIBRARY: """
+        POST /library/sites
+        POST /library/sites/{site}/replication
+        POST /library/sites/{site}/archive
+        POST /artifacts/{digest}/restoration
+        """,
     Permission.BUILD_RELEASE: """
         PUT /artifacts/{file_name}
         POST /artifacts/uploads
@@ -57,7 +70,10 @@ DEMANDED = {
         POST /artifacts/uploads/{upload}/completion
         POST /releases
         """,
-    Permission.AUTHORISE_RELEASE: "POST /releases/{name}/{version}/authorisation",
+    Permission.AUTHORISE_RELEASE: """
+        POST /releases/{name}/{version}/authorisation
+        POST /library/retired
+        """,
     Permission.DEPLOY: """
         POST /rollouts
         POST /rollouts/{rollout_id}/resume

@@ -13,9 +13,9 @@ from ..foundation.errors import InvalidInput, NotFound
 from ..library import transfer
 from ..library.store import CHUNK
 from . import library_pictures as pictures
-from . import output
+from . import output, profile
 from .command import Group, connected
-from .session import Session, path_of
+from .session import Session, confirm, path_of
 from .text import plain, size
 
 
@@ -120,6 +120,138 @@ def fetch(session: Session, artifact: str, target: str) -> None:
     session.say(plain(f"{path}: {size(found['size'])}, sha256 {found['sha256']} verified"))
 
 
+@library.command(examples="verdelta library verify")
+@connected
+def verify(session: Session) -> int:
+    """Let the controller read its whole library, and say what is not as it should be.
+
+    The result is recorded as evidence. Exit code 3 when something is damaged, missing, or does not belong there.
+    Interrupted, the check goes on in the controller; the same command joins it.
+    """
+    found = _worked(session, session.api.post("library/checks"))
+    session.show(found, lambda: pictures.check(found))
+    return 3 if found["wrong"] else 0
+
+
+@library.command(examples="verdelta library replicate offsite")
+@click.argument("site")
+@connected
+def replicate(session: Session, site: str) -> int:
+    """Copy to SITE what it lacks, read each new copy back there, and say what it holds.
+
+    Exit code 3 when something is missing or damaged there afterwards. The same again copies only what is lacking.
+    """
+    return _looked_at(session, site, "replication")
+
+
+@library.command(
+    examples="""
+    verdelta library retire labapp 1.0 --reason "replaced by 1.1"
+    """
+)
+@click.argument("name")
+@click.argument("version")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connected
+def retire(session: Session, name: str, version: str, reason: str, yes: bool) -> None:
+    """Retire a release version: what only it uses is not deployed any more.
+
+    Its content stays in the library. Refused while it is on its way to hosts, or is on one.
+    """
+    confirm(f"Retire {name} {version} for good?", yes=yes)
+    done = session.api.post("library/retired", {"name": name, "version": version, "reason": reason})
+    session.show(done, lambda: pictures.retired(done))
+
+
+@library.command(
+    examples="""
+    verdelta library archive offsite --release labapp 1.0
+    verdelta library archive offsite 9f2c1e7a --yes
+    """
+)
+@click.argument("site")
+@click.argument("artifacts", metavar="[ARTIFACT]...", nargs=-1)
+@click.option("--release", "version", nargs=2, metavar="NAME VERSION", help="What only this retired version uses.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connected
+def archive(
+    session: Session, site: str, artifacts: tuple[str, ...], version: tuple[str, str] | None, yes: bool
+) -> None:
+    """Move content to SITE: copied, read back there, and only then removed here.
+
+    Never what a version uses that is not retired. To have it back: verdelta library restore ARTIFACT
+    """
+    digests = [find(session, artifact)["sha256"] for artifact in artifacts]
+    name, number = version or ("", "")
+    confirm(f"Move this to {site}, and remove it here?", yes=yes)
+    order = {"name": name, "version": number, "artifacts": digests}
+    done = _worked(session, session.api.post(path_of("library", "sites", site, "archive"), order))
+    session.show(done, lambda: pictures.archived(done))
+
+
+@library.command(examples="verdelta library restore labapp.img")
+@click.argument("artifact")
+@connected
+def restore(session: Session, artifact: str) -> None:
+    """Bring content back from a site: from the archive, or in the place of what is damaged or missing here."""
+    digest = find(session, artifact)["sha256"]
+    done = _worked(session, session.api.post(path_of("artifacts", digest, "restoration")))
+    session.show(done, lambda: pictures.restored(done))
+
+
+@library.group(cls=Group)
+def site() -> None:
+    """The further sites that hold copies: a directory, an S3-compatible store, another controller."""
+
+
+@site.command(
+    "add",
+    examples="""
+    verdelta library site add offsite --kind directory --location /srv/verdelta-copies
+    verdelta library site add bucket --kind s3 --location s3://dml/live --access-key AKIA --secret-file s3.secret
+    verdelta library site add berlin --kind controller --location https://berlin:8470 --secret-file berlin.token
+    """,
+)
+@click.argument("name")
+@click.option("--kind", type=click.Choice(["directory", "s3", "controller"]), required=True, help="What it is.")
+@click.option("--location", required=True, metavar="WHERE", help="A directory, s3://bucket/prefix, or an address.")
+@click.option("--endpoint", default="", metavar="URL", help="s3: its address, where it is not Amazon's.")
+@click.option("--region", default="", metavar="NAME", help="s3: its region.")
+@click.option("--access-key", default="", metavar="ID", help="s3: the access key's id.")
+@click.option("--secret-file", default="", metavar="FILE", help="s3: the secret key; controller: a token.")
+@click.option("--site-ca", default="", metavar="FILE", help="controller: its CA certificate.")
+@connected
+def add_site(session: Session, name: str, secret_file: str, site_ca: str, **order: str) -> None:
+    """Keep copies at a further site, when it answers.
+
+    The controller reaches it, so a directory is one on the controller's machine. Secrets are kept sealed.
+    """
+    order["secret"] = profile.read_text(Path(secret_file)).strip() if secret_file else ""
+    order["ca"] = profile.read_text(Path(site_ca)) if site_ca else ""
+    made = session.api.post("library/sites", {"name": name, **order})
+    session.show(made, lambda: pictures.sites([made]))
+
+
+@site.command("list", examples="verdelta library site list")
+@connected
+def list_sites(session: Session) -> None:
+    """List the sites, and what each held when it was last looked at."""
+    found = session.api.get("library/sites")
+    session.show(found, lambda: pictures.sites(found, session.wide))
+
+
+@site.command("check", examples="verdelta library site check offsite")
+@click.argument("site")
+@connected
+def check_site(session: Session, site: str) -> int:
+    """Read back everything that SITE has, and say what is complete, missing, damaged and extra there.
+
+    Exit code 3 when something is missing or damaged.
+    """
+    return _looked_at(session, site, "checks")
+
+
 def find(session: Session, artifact: str) -> dict[str, Any]:
     """Return the artifact that somebody means by a digest, the beginning of one, or a name.
 
@@ -168,6 +300,19 @@ def hash_file(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), count
 
 
+def _looked_at(session: Session, site: str, what: str) -> int:
+    """Let the controller look at a site, show what it holds, and return the exit code."""
+    found = _worked(session, session.api.post(path_of("library", "sites", site, what)))
+    session.show(found, lambda: pictures.site_report(site, found))
+    return 3 if found["missing"]["count"] or found["damaged"]["count"] or found["failed"] else 0
+
+
+def _worked(session: Session, task: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of long work in the controller, with its progress on a terminal."""
+    with _told(task["kind"], 0) as at:
+        return transfer.wait(session.api, task, lambda now: at(now["done"], now["total"]))
+
+
 def _is_there(session: Session, digest: str) -> bool:
     try:
         return bool(session.api.get(path_of("artifacts", digest))["is_here"])
@@ -176,10 +321,10 @@ def _is_there(session: Session, digest: str) -> bool:
 
 
 @contextmanager
-def _told(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield what shows on a terminal how many bytes of a file are there."""
+def _told(name: str, total: int) -> Iterator[Callable[..., None]]:
+    """Yield what shows on a terminal how many bytes of a file are there, and of how many."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
     console = output.console(error=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(plain(name), total=total)
-        yield lambda reached: bar.update(task, completed=reached)
+        task = bar.add_task(plain(name), total=total or None)
+        yield lambda reached, total=total: bar.update(task, completed=reached, total=total or None)

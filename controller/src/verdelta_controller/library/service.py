@@ -46,7 +46,9 @@ class LibraryService:
                 return self._record(session, stored, origin)
 
     def _record(self, session: Session, stored: Stored, origin: Origin) -> Artifact:
-        artifact = session.get(Artifact, stored.digest)
+        artifact = session.get(Artifact, stored.digest, with_for_update=True)
+        if not self._store.has(stored.digest):
+            raise Conflict(f"{origin.file_name} went to the archive at this moment", mend="Bring it in again.")
         if artifact is None:
             artifact = Artifact(
                 digest=stored.digest,
@@ -89,6 +91,18 @@ class LibraryService:
             wanted = wanted.where(by_name | col(Artifact.digest).startswith(named, autoescape=True))
         with self._database.reading() as session:
             return list(session.exec(wanted))
+
+    def content(self, after: str, limit: int) -> Sequence[tuple[str, int]]:
+        """Return digest and size of what is on this controller's disk, by digest, after one; none is the end."""
+        wanted = select(Artifact.digest, Artifact.size).where(col(Artifact.archived_at).is_(None))
+        while True:
+            page = wanted.where(Artifact.digest > after).order_by(Artifact.digest).limit(limit)
+            with self._database.reading() as session:
+                known = list(session.exec(page))
+            here = [(digest, size) for digest, size in known if self._store.has(digest)]
+            if here or not known:
+                return here
+            after = known[-1][0]
 
     def is_here(self, artifact: Artifact) -> bool:
         """Return whether the content is on this controller's disk; it is not read."""

@@ -151,10 +151,14 @@ class ArtifactStore:
             raise _not_there(digest) from error
         _flush_folder(path.parent)
 
+    def entries(self) -> list[Path]:
+        """Return every file that lies where content does, whatever it is, in order."""
+        return sorted(entry for entry in (self.root / "sha256").rglob("*") if entry.is_symlink() or not entry.is_dir())
+
     def verify_all(self, step: Step = nothing) -> Report:
         """Read everything and return what is damaged, what does not belong here, and what is in quarantine."""
         intact, damaged, foreign = [], [], []
-        for path in sorted(entry for entry in (self.root / "sha256").rglob("*") if not entry.is_dir()):
+        for path in self.entries():
             if path.is_symlink() or not _DIGEST.fullmatch(path.name) or path != self._path(path.name):
                 foreign.append(str(path.relative_to(self.root)))
                 continue
