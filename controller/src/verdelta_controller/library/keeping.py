@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmodel import Session, col, select
 
 from ..foundation.clock import now
 from ..foundation.database import Database
-from ..foundation.errors import Conflict, GateClosed, InvalidInput, NotFound, VerdeltaError
+from ..foundation.errors import Conflict, GateClosed, InvalidInput, NotFound, Unavailable, VerdeltaError
 from ..foundation.evidence import EvidenceLog
 from ..foundation.ids import is_name, new_id
 from ..foundation.signing import Vault
@@ -22,6 +23,8 @@ from .sites.port import Place, Site, SiteKind, read_back
 from .store import CHUNK, ArtifactStore
 from .tables import Artifact, LibrarySite, LibraryTask, RetiredVersion, SiteCopy
 from .tasks import Progress, Stopped, Tasks
+
+FAILURES = 3  # in a row, after which the site is taken for gone
 
 
 class Keeping:
@@ -100,37 +103,53 @@ class Keeping:
         return self._tasks.begin("check", name, actor, lambda at: self._go_through(site, at, actor, copying=False))
 
     def _go_through(self, row: LibrarySite, progress: Progress, actor: str, *, copying: bool) -> dict[str, Any]:
-        """Go through everything, and say what the site holds: each copy is written down as soon as it is known."""
+        """Go through everything, and say what the site holds: each copy is written down as soon as it is known.
+
+        One that cannot be read or written is said to have failed, and stops nothing; several in a row do.
+        """
         with self._database.reading() as session:
             artifacts = list(session.exec(select(Artifact).order_by(Artifact.digest)))
             trusted = set(_complete(session, row.id)) if copying else set()
         progress.total = sum(artifact.size for artifact in artifacts)
-        states: dict[str, CopyState] = {}
-        copied, failed = [], {}
+        found, in_a_row = _Findings(), 0
         with self._reached(row) as site:
             there = dict(site.listing())
             for artifact in artifacts:
                 progress.at = artifact.file_name
                 if artifact.digest in trusted and there.get(artifact.digest) == artifact.size:
-                    states[artifact.digest] = CopyState.COMPLETE
+                    found.states[artifact.digest] = CopyState.COMPLETE
                     progress.step(artifact.size)
                     continue
-                state = CopyState.MISSING
-                if artifact.digest in there:
-                    state = read_back(site, artifact.digest, artifact.size, progress.step)
-                if copying and state is not CopyState.COMPLETE and self._store.has(artifact.digest):
-                    try:
-                        state = self._copy(site, artifact, progress)
-                        copied.append(artifact.digest)
-                    except Stopped:
+                try:
+                    self._look(site, artifact, artifact.digest in there, found, progress, copying=copying)
+                    self._note(row.id, artifact.digest, found.states[artifact.digest])
+                    in_a_row = 0
+                except Stopped:
+                    raise
+                except VerdeltaError as error:
+                    found.failed[artifact.digest] = error.message[:300]
+                    in_a_row += 1
+                    if in_a_row == FAILURES:
                         raise
-                    except VerdeltaError as error:
-                        failed[artifact.digest] = error.message[:300]
-                states[artifact.digest] = state
-                self._note(row.id, artifact.digest, state)
-        extra = [name for name in there if name not in states]
-        report = _report(artifacts, states, copied, failed, extra)
-        return self._conclude(row, "replicated" if copying else "checked", report, actor)
+        extra = [name for name in there if name not in found.states and name not in found.failed]
+        return self._conclude(row, "replicated" if copying else "checked", _report(artifacts, found, extra), actor)
+
+    def _look(
+        self, site: Site, artifact: Artifact, is_listed: bool, found: "_Findings", progress: Progress, *, copying: bool
+    ) -> None:
+        """Find out what a site has of one artifact, and copy it there where that is wanted and it is lacking."""
+        can_copy = copying and self._store.has(artifact.digest)
+        state = CopyState.MISSING
+        if is_listed:
+            try:
+                state = read_back(site, artifact.digest, artifact.size, progress.step)
+            except Unavailable:
+                if not can_copy:
+                    raise
+        if can_copy and state is not CopyState.COMPLETE:
+            state = self._copy(site, artifact, progress)
+            found.copied.append(artifact.digest)
+        found.states[artifact.digest] = state
 
     def _copy(self, site: Site, artifact: Artifact, progress: Progress) -> CopyState:
         """Write one copy, and return what is there then."""
@@ -264,6 +283,15 @@ class Keeping:
         return controller.ControllerSite(place, self._evidence.origin)
 
 
+@dataclass
+class _Findings:
+    """What was found out about the copies at a site."""
+
+    states: dict[str, CopyState] = field(default_factory=dict)
+    copied: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
 class _Stepped:
     """Pieces as a file that is read, with their progress."""
 
@@ -302,15 +330,9 @@ def _complete(session: Session, site_id: str) -> Sequence[str]:
     return session.exec(wanted.order_by(col(SiteCopy.digest))).all()
 
 
-def _report(
-    artifacts: Sequence[Artifact],
-    states: dict[str, CopyState],
-    copied: list[str],
-    failed: dict[str, str],
-    extra: list[str],
-) -> dict[str, Any]:
+def _report(artifacts: Sequence[Artifact], found: _Findings, extra: list[str]) -> dict[str, Any]:
     """Return what a site holds: counts, and the first names of what is not as it should be."""
-    by_state = {state: [digest for digest, found in states.items() if found is state] for state in CopyState}
+    by_state = {state: [digest for digest, held in found.states.items() if held is state] for state in CopyState}
     complete = set(by_state[CopyState.COMPLETE])
     return {
         "complete": len(complete),
@@ -318,6 +340,6 @@ def _report(
         "missing": capped(by_state[CopyState.MISSING]),
         "damaged": capped(by_state[CopyState.DAMAGED]),
         "extra": capped(extra),
-        "copied": len(copied),
-        "failed": dict(sorted(failed.items())[:100]),
+        "copied": len(found.copied),
+        "failed": dict(sorted(found.failed.items())[:100]),
     }

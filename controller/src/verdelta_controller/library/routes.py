@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import anyio.from_thread
+import structlog
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,12 +17,14 @@ from ..foundation.errors import InvalidInput
 from ..foundation.schema import Moment
 from .rules import Origin
 from .service import LibraryService
-from .store import CHUNK, VerifyingReader
+from .store import CHUNK, ContentDamaged, StoreUnavailable, VerifyingReader
 from .tables import Artifact, LibraryTask
 from .tasks import Tasks
 from .uploading import Standing, UploadService
 
 router = APIRouter(prefix="/api/v1", tags=["library"])
+
+log = structlog.get_logger()
 
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})?")
 
@@ -258,9 +261,11 @@ class _Pieces(StreamingResponse):
         self._reader = reader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Answer; of content that turns out to be damaged, break off."""
         try:
             await super().__call__(scope, receive, send)
+        except (ContentDamaged, StoreUnavailable) as error:  # whoever asked sees that the end is missing
+            log.error("an artifact cannot be handed out", error=error.message)
         finally:
             self._reader.close()
 
