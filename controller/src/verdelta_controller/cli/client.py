@@ -80,7 +80,7 @@ class Api:
     @contextmanager
     def read(self, path: str, start: int = 0) -> Iterator[tuple[int, Iterator[bytes]]]:
         """Yield where the bytes begin that are answered (at `start`, or at 0), and the bytes.  Raises as `stream`."""
-        headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"} if start else {}
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
         timeout = httpx.Timeout(TIMEOUT, read=LARGE)
         try:
             with self._client.stream("GET", path, headers=headers, timeout=timeout) as response:
@@ -88,7 +88,7 @@ class Api:
                     response.read()
                     raise _refused(response, self.url)
                 begins = start if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
-                yield begins, response.iter_raw(1 << 20)
+                yield begins, response.iter_bytes(1 << 20)
         except httpx.HTTPError as error:
             raise _unreached(error, self.url) from error
 

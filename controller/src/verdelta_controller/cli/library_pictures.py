@@ -30,7 +30,7 @@ def artifacts(documents: Sequence[Document], wide: bool = False) -> RenderableTy
 
 def added(document: Document, known: bool) -> Text:
     """Return one line about a file that was brought in."""
-    line = f"{plain(document['file_name'])}  {size(document['size'])}  sha256 {plain(document['sha256'])}  "
+    line = f"{plain(document['file_name'])}  {size(document['size'])}  sha256 {plain(document['sha256'][:12])}  "
     return Text.assemble(("✔ ", signs.GOOD), line, ("in the library" if known else "brought in", "dim"))
 
 

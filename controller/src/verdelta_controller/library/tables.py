@@ -15,7 +15,7 @@ class Artifact(SQLModel, table=True):
     digest: str = Field(primary_key=True)
     size: int = Field(sa_type=BigInteger)
     file_name: str
-    added_at: datetime = Field(sa_type=UtcDateTime)
+    added_at: datetime = Field(sa_type=UtcDateTime, index=True)
     added_by: str
     archived_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # since when only sites have the content
 

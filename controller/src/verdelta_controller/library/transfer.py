@@ -12,7 +12,16 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
-from ..foundation.errors import Conflict, InvalidInput, NotFound, TimedOut, Unavailable, VerdeltaError
+from ..foundation.errors import (
+    Conflict,
+    GateClosed,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    TimedOut,
+    Unavailable,
+    VerdeltaError,
+)
 from .store import CHUNK, ChecksumMismatch, write
 
 SMALL = 16 << 20  # bytes up to which content is sent in one go
@@ -249,7 +258,7 @@ def _written(path: Path) -> Iterator[None]:
 
 def _failed(result: dict[str, Any]) -> VerdeltaError:
     """Return what long work failed with as the error that it was."""
-    kinds = {kind.exit_code: kind for kind in (VerdeltaError, InvalidInput, TimedOut)}
+    kinds = {kind.exit_code: kind for kind in (VerdeltaError, InvalidInput, NotAllowed, GateClosed, TimedOut)}
     kind = kinds.get(result.get("exit_code", 1), VerdeltaError)
     return kind(str(result.get("error")), mend=result.get("mend"))
 

@@ -120,10 +120,12 @@ def upgrade() -> None:
 
     with op.batch_alter_table("artifact", schema=None) as batch_op:
         batch_op.add_column(sa.Column("archived_at", UtcDateTime(), nullable=True))
+        batch_op.create_index(batch_op.f("ix_artifact_added_at"), ["added_at"], unique=False)
 
 
 def downgrade() -> None:
     with op.batch_alter_table("artifact", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_artifact_added_at"))
         batch_op.drop_column("archived_at")
 
     with op.batch_alter_table("site_copy", schema=None) as batch_op:
