@@ -20,6 +20,8 @@ from verdelta_controller.library.rules import Origin
 from verdelta_controller.library.sites import directory
 from verdelta_controller.library.sites.port import Place, SiteKind
 from verdelta_controller.library.tables import Artifact, LibraryTask
+from verdelta_controller.releases import usage
+from verdelta_controller.releases.tables import Release
 from verdelta_controller.rollouts.states import HostState
 from verdelta_controller.wiring import Services
 
@@ -326,6 +328,14 @@ def test_a_controller_with_a_token_that_is_none_is_refused_at_once(services: Ser
 # -- retired versions, and the archive
 
 
+def test_many_artifacts_are_asked_after_as_one_is(services: Services):
+    digests = [bring_in(services, str(number).encode()) for number in range(usage.FEW)] + list(build(services, "1.0"))
+    with services.database.reading() as session:
+        together = usage.uses(session, digests)
+        assert together == {digest: usage.uses(session, [digest])[digest] for digest in digests}
+    assert [use.label for use in together[digests[-1]]] == ["labapp 1.0"] and together[digests[0]] == []
+
+
 @pytest.fixture
 def scene(services: Services) -> Scene:
     return Scene(services)
@@ -360,12 +370,19 @@ def test_what_only_retired_versions_use_is_not_deployed_and_still_there(services
         services.library.path(shared)
 
 
+def test_a_version_without_files_may_be_retired_too(services: Services, scene: Scene):
+    scene.release("2.0")
+    with services.database.transaction() as session:
+        release = session.exec(select(Release)).one()
+        release.state = "cancelled"
+        session.add(release)
+    assert retire(services, "2.0").artifacts == []
+
+
 @pytest.mark.parametrize("state", ["draft", "in_test", "accepted", "authorised", "deploying", "suspended"])
 def test_a_version_that_is_on_its_way_is_not_retired(services: Services, state: str):
     build(services, "1.0")
     with services.database.transaction() as session:
-        from verdelta_controller.releases.tables import Release
-
         release = session.exec(select(Release)).one()
         release.state = state
         session.add(release)
@@ -413,7 +430,6 @@ def test_a_version_that_was_backed_out_leaves_the_one_before(services: Services,
 def deploy(scene: Scene, services: Services, version: str, host, state: HostState) -> None:
     """Write down a deployment that ended so; the release is free again afterwards."""
     from verdelta_controller.foundation.clock import now
-    from verdelta_controller.releases.tables import Release
     from verdelta_controller.rollouts.tables import Deployment
 
     release = services.releases.authorise("labapp", version, "alice")
@@ -444,11 +460,11 @@ def test_what_came_into_use_meanwhile_is_not_let_go(services: Services, offsite:
     digest, checked = bring_in(services, b"1.0"), []
     real = keeping.Keeping._check_unused
 
-    def used_the_second_time(self: keeping.Keeping, session, digest: str) -> None:
-        checked.append(digest)
+    def used_the_second_time(self: keeping.Keeping, session, digests: list[str]) -> None:
+        checked.append(digests)
         if len(checked) > 1:
             raise GateClosed("in use by now")
-        real(self, session, digest)
+        real(self, session, digests)
 
     monkeypatch.setattr(keeping.Keeping, "_check_unused", used_the_second_time)
     with pytest.raises(Exception, match="in use by now"):

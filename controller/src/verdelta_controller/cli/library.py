@@ -88,11 +88,10 @@ def add(session: Session, files: tuple[str, ...], source: str, supplier: str, sh
         digest, count = hash_file(path)
         if sha256 and sha256.lower() != digest:
             raise InvalidInput(f"{path}: it has sha256 {digest}", mend="Nothing was sent.  Get the file again.")
-        known = _is_there(session, digest) and not again
+        known = is_there(session, digest) and not again
         if not known or source or supplier:
-            said = source or str(path.resolve())
-            send_file(session, path, digest, count, said[:1000], supplier)
-        brought.append(session.api.get(path_of("artifacts", digest)))
+            send_file(session, path, digest, count, source or plain(path.resolve())[:1000], supplier)
+        brought.append(session.api.get(path_of("artifacts", digest, "description")))
         if session.for_people:
             output.show(pictures.added(brought[-1], known))
     if not session.for_people:
@@ -270,6 +269,14 @@ def find(session: Session, artifact: str) -> dict[str, Any]:
     return dict(found[0])
 
 
+def is_there(session: Session, digest: str) -> bool:
+    """Return whether the library has content on its disk, not only in an archive."""
+    try:
+        return bool(session.api.get(path_of("artifacts", digest, "description"))["is_here"])
+    except NotFound:
+        return False
+
+
 def send_file(session: Session, path: Path, sha256: str, count: int, source: str = "", supplier: str = "") -> None:
     """Bring a file into the library, in parts where it is large, with its progress on a terminal."""
 
@@ -311,13 +318,6 @@ def _worked(session: Session, task: dict[str, Any]) -> dict[str, Any]:
     """Return the result of long work in the controller, with its progress on a terminal."""
     with _told(task["kind"], 0) as at:
         return transfer.wait(session.api, task, lambda now: at(now["done"], now["total"]))
-
-
-def _is_there(session: Session, digest: str) -> bool:
-    try:
-        return bool(session.api.get(path_of("artifacts", digest))["is_here"])
-    except NotFound:
-        return False
 
 
 @contextmanager

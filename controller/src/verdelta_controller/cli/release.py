@@ -7,7 +7,6 @@ import click
 from rich.console import Group as Together
 from rich.text import Text
 
-from ..foundation.errors import NotFound
 from . import output, render, signs
 from .command import Group, connected
 from .session import Session, confirm, path_of
@@ -78,12 +77,9 @@ def _bring_in(session: Session, file: "File") -> None:
     """Bring a file into the library, unless it has it."""
     from . import library
 
-    try:
-        session.api.get(path_of("artifacts", file.sha256, "description"))
-        known = True
-    except NotFound:
-        known = False
-        library.send_file(session, file.path, file.sha256, file.size)
+    known = library.is_there(session, file.sha256)
+    if not known:
+        library.send_file(session, file.path, file.sha256, file.size, plain(file.path.resolve())[:1000])
     if session.for_people:
         output.show(render.upload_line(file.name, file.size, known))
 

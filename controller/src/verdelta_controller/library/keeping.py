@@ -185,11 +185,11 @@ class Keeping:
         Raises NotFound, GateClosed (a version that is not retired uses it).
         """
         site = self.site(name)
-        for digest in digests:
-            self._library.artifact(digest)
-            with self._database.reading() as session:
-                self._check_unused(session, digest)
         wanted = sorted(set(digests))
+        for digest in wanted:
+            self._library.artifact(digest)
+        with self._database.reading() as session:
+            self._check_unused(session, wanted)
         return self._tasks.begin("archive", name, actor, lambda at: self._archive(site, wanted, at, actor))
 
     def _archive(self, row: LibrarySite, digests: Sequence[str], progress: Progress, actor: str) -> dict[str, Any]:
@@ -217,7 +217,7 @@ class Keeping:
         """Remove content here, whose copy was just read back.  Whoever brings it in again meanwhile is told to."""
         with self._database.transaction() as session:
             kept = session.get_one(Artifact, artifact.digest, with_for_update=True)
-            self._check_unused(session, artifact.digest)
+            self._check_unused(session, [artifact.digest])
             kept.archived_at = now()
             session.add(kept)
             session.merge(
@@ -259,15 +259,16 @@ class Keeping:
             mend="Bring it in again: verdelta library add FILE --again",
         )
 
-    def _check_unused(self, session: Session, digest: str) -> None:
-        """Raise GateClosed when a version that is not retired uses an artifact."""
+    def _check_unused(self, session: Session, digests: Sequence[str]) -> None:
+        """Raise GateClosed when a version that is not retired uses one of these artifacts."""
         retired = set(session.exec(select(RetiredVersion.name, RetiredVersion.version)).all())
-        used = rules.in_use(self._uses(session, digest), retired)
-        if used:
-            raise GateClosed(
-                f"{digest[:12]} is in use by {used[0].label}, which is not retired",
-                mend=f"verdelta library retire {used[0].label}",
-            )
+        for digest, uses in self._uses(session, digests).items():
+            used = rules.in_use(uses, retired)
+            if used:
+                raise GateClosed(
+                    f"{digest[:12]} is in use by {used[0].label}, which is not retired",
+                    mend=f"verdelta library retire {used[0].label}",
+                )
 
     @contextmanager
     def _reached(self, row: LibrarySite) -> Iterator[Site]:

@@ -86,5 +86,6 @@ class Retention:
 
     def _split(self, session: Session, known: RetiredVersion, digests: list[str]) -> Retired:
         retired = set(session.exec(select(RetiredVersion.name, RetiredVersion.version)).all())
-        kept = [digest for digest in digests if rules.in_use(self._uses(session, digest), retired)]
+        uses = self._uses(session, digests)
+        kept = [digest for digest in digests if rules.in_use(uses[digest], retired)]
         return Retired(known, [digest for digest in digests if digest not in kept], kept)

@@ -67,6 +67,12 @@ class ArtifactView(BaseModel):
     archived_at: Moment | None = Field(default=None, description="since when only sites have the content")
 
 
+class Description(ArtifactView):
+    """A file in the library, and whether its content is on the controller's disk."""
+
+    is_here: bool = Field(examples=[True])
+
+
 class UploadOrder(BaseModel):
     """Content that will come in parts."""
 
@@ -155,9 +161,10 @@ def list_artifacts(
 
 
 @router.get("/artifacts/{digest}/description")
-def describe(digest: str, actor: Reads, library: Library) -> ArtifactView:
-    """Return what is known of one artifact."""
-    return view(library.artifact(digest))
+def describe(digest: str, actor: Reads, library: Library) -> Description:
+    """Return what one artifact is; at once, however many releases there are."""
+    artifact = library.artifact(digest)
+    return Description(**view(artifact).model_dump(), is_here=library.is_here(artifact))
 
 
 @router.get(

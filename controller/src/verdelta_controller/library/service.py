@@ -1,6 +1,6 @@
 """Bring artifacts in, and hand them out verified."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from sqlmodel import Session, col, select
@@ -14,11 +14,12 @@ from .rules import Origin, Use
 from .store import ArtifactStore, Source, Stored, VerifyingReader
 from .tables import Arrival, Artifact, RetiredArtifact, RetiredVersion
 
-UsesOf = Callable[[Session, str], list[Use]]  # what releases tell of an artifact
+# What releases tell of artifacts: which of them use each, the newest first.
+UsesOf = Callable[[Session, Collection[str]], dict[str, list[Use]]]
 
 
 class LibraryService:
-    """The use-cases around artifacts.  `uses` returns the releases that an artifact belongs to."""
+    """The use-cases around artifacts.  `uses` returns the releases that artifacts belong to."""
 
     def __init__(self, database: Database, evidence: EvidenceLog, store: ArtifactStore, uses: UsesOf) -> None:
         self._database = database
@@ -128,7 +129,7 @@ class LibraryService:
             if session.exec(select(RetiredArtifact).where(RetiredArtifact.digest == artifact.digest)).first() is None:
                 return
             retired = set(session.exec(select(RetiredVersion.name, RetiredVersion.version)).all())
-            used = rules.in_use(self._uses(session, artifact.digest), retired)
+            used = rules.in_use(self._uses(session, [artifact.digest])[artifact.digest], retired)
         if not used:
             raise rules.Retired(
                 f"{artifact.file_name}: every version that uses it is retired", mend="Deploy a newer version."

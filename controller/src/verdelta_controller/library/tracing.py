@@ -44,7 +44,7 @@ class Tracing:
         """Return all that is known of an artifact.  Raises NotFound."""
         artifact = self._library.artifact(digest)
         with self._database.reading() as session:
-            uses = self._uses(session, digest)
+            uses = self._uses(session, [digest])[digest]
             copies = select(LibrarySite.name, SiteCopy).join(SiteCopy).where(SiteCopy.digest == digest)
             return Trace(
                 artifact=artifact,

@@ -67,6 +67,8 @@ def connect(place: Place) -> ObjectStoreSite:
     if parts.scheme != "s3" or not parts.netloc or parts.query:
         raise InvalidInput(f"{place.location[:100]!r} is no bucket", mend="Write it like s3://bucket/prefix")
     endpoint = place.options.get("endpoint", "")
+    if "@" in endpoint:
+        raise InvalidInput("the endpoint has a name or a password in it", mend="Give them as the keys of the store.")
     settings: dict[str, Any] = {
         "region": place.options.get("region") or "us-east-1",
         "access_key_id": place.secrets.get("access_key", ""),
