@@ -25,6 +25,7 @@ from .foundation.schema import REFUSALS
 from .inventory import agent_routes as message_routes
 from .inventory import routes as inventory_routes
 from .library import routes as library_routes
+from .library import site_routes, trace_routes
 from .releases import package_routes, policy_routes, record_routes, signing_routes
 from .releases import routes as release_routes
 from .rollouts import evidence_routes, matrix_routes, rehearsal_routes
@@ -41,6 +42,8 @@ API = (
     environment_routes,
     inventory_routes,
     library_routes,
+    site_routes,
+    trace_routes,
     policy_routes,
     release_routes,
     package_routes,
@@ -75,6 +78,7 @@ def create_app(services: Services) -> FastAPI:
         try:
             yield
         finally:
+            await run_in_threadpool(services.library_tasks.close)
             await run_in_threadpool(services.engine.close)
             services.database.close()
 

@@ -31,9 +31,16 @@ from .inventory.contents import Contents
 from .inventory.device_names import DeviceNames
 from .inventory.service import InventoryService
 from .library import tables as library_tables
+from .library.checking import Checking
+from .library.keeping import Keeping
+from .library.retention import Retention
 from .library.service import LibraryService
 from .library.store import ArtifactStore
+from .library.tasks import Tasks
+from .library.tracing import Tracing
+from .library.uploading import UploadService
 from .releases import tables as release_tables
+from .releases import usage
 from .releases.audited_components import ReleasedComponents
 from .releases.policy import shipped_policy
 from .releases.policy_service import PolicyService
@@ -45,6 +52,7 @@ from .rollouts import tables as rollout_tables
 from .rollouts.bundle_export import Exporter
 from .rollouts.conductor import Conductor
 from .rollouts.engine import DbosEngine, Engine
+from .rollouts.holdings import holdings
 from .rollouts.installers.push import PushInstaller
 from .rollouts.judging import os_row
 from .rollouts.matrix_service import MatrixService
@@ -89,6 +97,12 @@ class Services:
     device_names: DeviceNames
     library: LibraryService
     policies: PolicyService
+    library_tasks: Tasks
+    library_checking: Checking
+    library_keeping: Keeping
+    retention: Retention
+    tracing: Tracing
+    uploads: UploadService
     releases: ReleaseService
     tests: TestService
     records: RecordService
@@ -136,7 +150,9 @@ def build(settings: Settings) -> Services:
     fleet = FleetService(database, evidence, vault, audience)
     inventory = InventoryService(database, fleet, evidence, settings.envelope_limit)
     auditor = Auditor(fleet, inventory)
-    library = LibraryService(database, evidence, ArtifactStore(state / "library", settings.artifact_limit))
+    store, tasks = ArtifactStore(state / "library", settings.artifact_limit), Tasks(database)
+    library = LibraryService(database, evidence, store, usage.uses)
+    uploads = UploadService(database, library, store, tasks)
     people = People(database, evidence, vault)
     people.accounts.on_merge(move_person)
     releases = ReleaseService(database, evidence, library, SECTION_NAMES)
@@ -166,6 +182,12 @@ def build(settings: Settings) -> Services:
         device_names=DeviceNames(settings.device_names),
         library=library,
         policies=PolicyService(database, evidence),
+        library_tasks=tasks,
+        library_checking=Checking(database, evidence, store, uploads, tasks),
+        library_keeping=Keeping(database, evidence, vault, library, store, tasks, usage.uses),
+        retention=Retention(database, evidence, usage.files_of, usage.uses, holdings),
+        tracing=Tracing(database, library, usage.uses, holdings),
+        uploads=uploads,
         releases=releases,
         tests=tests,
         records=RecordService(database, evidence, library),

@@ -29,7 +29,13 @@ DEMANDED = {
         GET /hosts/{name}/delta
         GET /credentials
         GET /artifacts
+        GET /artifacts/{digest}
         GET /artifacts/{digest}/description
+        GET /artifacts/{digest}/content
+        GET /library/tasks/{task}
+        GET /library/content
+        GET /library/sites
+        GET /library/retired
         GET /releases
         GET /releases/{name}/{version}
         GET /releases/{name}/{version}/gates
@@ -74,12 +80,27 @@ DEMANDED = {
         PATCH /environments/{name}
         DELETE /environments/{name}
         """,
-    Permission.AUDIT: "POST /hosts/{name}/audits",
+    Permission.AUDIT: """
+        POST /hosts/{name}/audits
+        POST /library/checks
+        POST /library/sites/{site}/checks
+        """,
+    Permission.MANAGE_LIBRARY: """
+        POST /library/sites
+        POST /library/sites/{site}/replication
+        POST /library/sites/{site}/archive
+        POST /artifacts/{digest}/restoration
+        """,
     Permission.BUILD_RELEASE: """
         PUT /artifacts/{file_name}
+        POST /artifacts/uploads
+        GET /artifacts/uploads/{upload}
+        PUT /artifacts/uploads/{upload}
+        POST /artifacts/uploads/{upload}/completion
         POST /releases
         """,
     Permission.AUTHORISE_RELEASE: """
+        POST /library/retired
         POST /releases/drafts
         POST /releases/{name}/{version}/people
         POST /releases/{name}/{version}/authorisation

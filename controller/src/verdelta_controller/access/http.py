@@ -92,6 +92,7 @@ def _declared(route: Any) -> bool:
 Reads = Annotated[Actor, demands(Permission.READ)]
 ManagesHosts = Annotated[Actor, demands(Permission.MANAGE_HOSTS)]
 Audits = Annotated[Actor, demands(Permission.AUDIT)]
+ManagesLibrary = Annotated[Actor, demands(Permission.MANAGE_LIBRARY)]
 BuildsReleases = Annotated[Actor, demands(Permission.BUILD_RELEASE)]
 AuthorisesReleases = Annotated[Actor, demands(Permission.AUTHORISE_RELEASE)]
 Tests = Annotated[Actor, demands(Permission.TEST)]

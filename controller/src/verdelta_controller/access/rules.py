@@ -12,6 +12,7 @@ class Permission(StrEnum):
     READ = "read"
     MANAGE_HOSTS = "manage-hosts"
     AUDIT = "audit"
+    MANAGE_LIBRARY = "manage-library"
     BUILD_RELEASE = "build-release"
     AUTHORISE_RELEASE = "authorise-release"
     TEST = "test"

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-from ..foundation.errors import NotFound
+from ..library import transfer
 from . import output
 from .folder import File, chunks_of
-from .session import Session, path_of
+from .library import is_there
+from .session import Session
+from .text import plain
 
 AT_ONCE = 4
 
@@ -21,11 +24,12 @@ def bring_in(session: Session, files: Sequence[File]) -> set[str]:
         task = bar.add_task(f"{len(wanted)} files", total=sum(file.size for file in wanted.values()))
 
         def one(file: File) -> bool:
-            if _is_there(session, file):
+            if is_there(session, file.sha256):
                 bar.advance(task, file.size)
                 return False
-            sent = _counted(file, bar, task)
-            session.api.upload(path_of("artifacts", file.path.name), sent, file.size, sha256=file.sha256)
+            source = plain(file.path.resolve())[:1000]
+            content = transfer.Content(file.sha256, file.size, file.path.name, _reader(file), source)
+            transfer.send(session.api, content, _mover(bar, task))
             return True
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -39,18 +43,24 @@ def bring_in(session: Session, files: Sequence[File]) -> set[str]:
     return brought
 
 
-def _is_there(session: Session, file: File) -> bool:
-    try:
-        session.api.get(path_of("artifacts", file.sha256, "description"))
-    except NotFound:
-        return False
-    return True
+def _reader(file: File) -> transfer.ContentFrom:
+    @contextmanager
+    def read_from(offset: int) -> Iterator[Iterator[bytes]]:
+        yield chunks_of(file, offset)
+
+    return read_from
 
 
-def _counted(file: File, bar: Progress, task: object) -> Iterator[bytes]:
-    for chunk in chunks_of(file):
-        yield chunk
-        bar.advance(task, len(chunk))  # type: ignore[arg-type]
+def _mover(bar: Progress, task: TaskID) -> transfer.At:
+    """Return what moves the bar: it hears how much of one file is there, and the bar is of all of them."""
+    before = 0
+
+    def at(reached: int) -> None:
+        nonlocal before
+        bar.advance(task, reached - before)
+        before = reached
+
+    return at
 
 
 def _progress() -> Progress:

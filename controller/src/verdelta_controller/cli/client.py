@@ -3,11 +3,22 @@
 import json
 import ssl
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
-from ..foundation.errors import GateClosed, InvalidInput, NotAllowed, NotFound, TimedOut, Unavailable, VerdeltaError
+from ..foundation.errors import (
+    Conflict,
+    GateClosed,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    TimedOut,
+    TooLarge,
+    Unavailable,
+    VerdeltaError,
+)
 from .profile import Access, is_loopback
 
 TIMEOUT = 60.0  # seconds without a byte
@@ -15,6 +26,9 @@ LARGE = 900.0  # seconds for the controller to take a large artifact in, or to m
 
 _ERRORS: dict[int, type[VerdeltaError]] = {
     kind.exit_code: kind for kind in (VerdeltaError, InvalidInput, NotAllowed, GateClosed, TimedOut)
+}
+_BY_STATUS: dict[int, type[VerdeltaError]] = {
+    kind.http_status: kind for kind in (NotFound, Conflict, TooLarge, Unavailable)
 }
 
 
@@ -62,6 +76,21 @@ class Api:
         return self._ask(
             "PUT", path, content=chunks, headers=headers, params=query, timeout=httpx.Timeout(TIMEOUT, read=LARGE)
         )
+
+    @contextmanager
+    def read(self, path: str, start: int = 0) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Yield where the bytes begin that are answered (at `start`, or at 0), and the bytes.  Raises as `stream`."""
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
+        timeout = httpx.Timeout(TIMEOUT, read=LARGE)
+        try:
+            with self._client.stream("GET", path, headers=headers, timeout=timeout) as response:
+                if response.is_error:
+                    response.read()
+                    raise _refused(response, self.url)
+                begins = start if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
+                yield begins, response.iter_bytes(1 << 20)
+        except httpx.HTTPError as error:
+            raise _unreached(error, self.url) from error
 
     def stream(self, path: str, silence: float = TIMEOUT) -> Iterator[Any]:
         """Yield the documents of a stream of server-sent events, until the controller ends it.
@@ -141,9 +170,11 @@ def _refused(response: httpx.Response, url: str) -> VerdeltaError:
     if not isinstance(said, dict) or "error" not in said:
         return VerdeltaError(f"{url} answered {response.status_code} {response.reason_phrase} to {response.url.path}")
     mend = said.get("mend")
-    if response.status_code == httpx.codes.NOT_FOUND:
-        return NotFound(str(said["error"]), mend=mend)
-    return _ERRORS.get(said.get("exit_code", 1), VerdeltaError)(str(said["error"]), mend=mend)
+    code = said.get("exit_code", 1)
+    kind = _BY_STATUS.get(response.status_code)
+    if kind is None or kind.exit_code != code:
+        kind = _ERRORS.get(code, VerdeltaError)
+    return kind(str(said["error"]), mend=mend)
 
 
 def _unreached(error: httpx.HTTPError, url: str) -> VerdeltaError:

@@ -110,10 +110,11 @@ def hashed(name: str, path: Path) -> File:
     return File(name, path, digest.hexdigest(), size)
 
 
-def chunks_of(file: File) -> Iterator[bytes]:
-    """Yield the content of a file, piece by piece.  Raises InvalidInput."""
+def chunks_of(file: File, offset: int = 0) -> Iterator[bytes]:
+    """Yield the content of a file from an offset on, piece by piece.  Raises InvalidInput."""
     try:
         with file.path.open("rb") as stream:
+            stream.seek(offset)
             while chunk := stream.read(CHUNK):
                 yield chunk
     except OSError as error:

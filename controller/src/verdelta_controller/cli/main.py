@@ -23,6 +23,7 @@ COMMANDS = {
     "inventory": Lazy("audit:inventory", "Show what a host looks like, section by section", "Hosts"),
     "release": Lazy("release:release", "Releases: drafted, built, rehearsed, signed, authorised", "Releases"),
     "policy": Lazy("policy:policy", "What releases must have before they may go on", "Releases"),
+    "library": Lazy("library:library", "The definitive media library, which installs draw from", "Releases"),
     "rollout": Lazy("rollout:rollout", "Roll a release out to hosts, and see each of them proved", "Releases"),
     "verify": Lazy("verify:verify", "Check a roll-out's evidence with nothing but a file and a public key", "Evidence"),
     "evidence": Lazy("evidence:evidence", "The log of evidence: its key, checkpoints, whether it holds", "Evidence"),

@@ -2,6 +2,7 @@
 
     sha256/ab/abcdef…      content that was verified when it came in, read-only, and is verified at every read
     incoming/              what is still arriving; whoever is killed leaves it here, never above
+    uploads/               what arrives in parts (parts.py)
     quarantine/<digest>    what arrived with another digest than was expected of it
 
 Content is moved to its name in one step, after it is on the disk whole: it is there as it should be, or not at all.
@@ -15,7 +16,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
@@ -38,6 +39,13 @@ class ContentDamaged(VerdeltaError):
 
 class StoreUnavailable(Unavailable):
     """The library cannot be written or read."""
+
+
+Step = Callable[[int], None]  # hears how many bytes were read
+
+
+def nothing(count: int) -> None:
+    """Hear how many bytes were read, and tell nobody."""
 
 
 class Source(Protocol):
@@ -84,15 +92,37 @@ class ArtifactStore:
         expected = _checked(expected_sha256.lower()) if expected_sha256 is not None else None
         with self._arriving() as (descriptor, temporary):
             stored = self._copy(stream, descriptor, name)
-            if expected not in (None, stored.digest):
-                self._settle(temporary, self._quarantine / stored.digest)
-                raise ChecksumMismatch(
-                    f"{name}: checksum does not match the manifest",
-                    mend=f"expected sha256 {expected}, the file has {stored.digest}\n"
-                    "  It is in quarantine.  Replace the file, or mend the manifest if the new content is intended.",
-                )
-            self._settle(temporary, self._path(stored.digest))
+            self._adopt(temporary, stored.digest, expected, name)
         return stored
+
+    def adopt(self, descriptor: int, path: Path, expected: str, name: str, step: Step = nothing) -> Stored:
+        """Read a whole file of this file system, open for reading, and make it content, as `add` does.
+
+        Nobody may write to it any more.  `step` hears how many bytes were read.
+        Raises ChecksumMismatch (it is in quarantine then), StoreUnavailable.
+        """
+        digest, size = hashlib.sha256(), 0
+        with errors_wrapped():
+            while chunk := os.read(descriptor, CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                step(len(chunk))
+            os.fchmod(descriptor, 0o440)
+            os.fsync(descriptor)
+        self._adopt(path, digest.hexdigest(), _checked(expected), name)
+        return Stored(digest.hexdigest(), size)
+
+    def _adopt(self, temporary: Path, digest: str, expected: str | None, name: str) -> None:
+        """Move a file to where it belongs: among the content, or into quarantine.  Raises ChecksumMismatch."""
+        if expected in (None, digest):
+            self._settle(temporary, self._path(digest))
+            return
+        self._settle(temporary, self._quarantine / digest)
+        raise ChecksumMismatch(
+            f"{name}: checksum does not match the manifest",
+            mend=f"expected sha256 {expected}, the file has {digest}\n"
+            "  It is in quarantine.  Replace the file, or mend the manifest if the new content is intended.",
+        )
 
     def open(self, digest: str) -> "VerifyingReader":
         """Return a reader whose end is an error when the content is not that of the digest.
@@ -101,11 +131,11 @@ class ArtifactStore:
         """
         return VerifyingReader(self._opened(digest), digest)
 
-    def verified_path(self, digest: str) -> Path:
+    def verified_path(self, digest: str, step: Step = nothing) -> Path:
         """Return the path of content that has just been read and verified whole.  Raises NotFound, ContentDamaged."""
         with self.open(digest) as reader:
-            while reader.read(CHUNK):
-                pass
+            while chunk := reader.read(CHUNK):
+                step(len(chunk))
         return self._path(digest)
 
     def has(self, digest: str) -> bool:
@@ -121,15 +151,19 @@ class ArtifactStore:
             raise _not_there(digest) from error
         _flush_folder(path.parent)
 
-    def verify_all(self) -> Report:
+    def entries(self) -> list[Path]:
+        """Return every file that lies where content does, whatever it is, in order."""
+        return sorted(entry for entry in (self.root / "sha256").rglob("*") if entry.is_symlink() or not entry.is_dir())
+
+    def verify_all(self, step: Step = nothing) -> Report:
         """Read everything and return what is damaged, what does not belong here, and what is in quarantine."""
         intact, damaged, foreign = [], [], []
-        for path in sorted(entry for entry in (self.root / "sha256").rglob("*") if not entry.is_dir()):
+        for path in self.entries():
             if path.is_symlink() or not _DIGEST.fullmatch(path.name) or path != self._path(path.name):
                 foreign.append(str(path.relative_to(self.root)))
                 continue
             try:
-                self.verified_path(path.name)
+                self.verified_path(path.name, step)
                 intact.append(Stored(path.name, path.stat().st_size))
             except (ContentDamaged, StoreUnavailable):
                 damaged.append(path.name)
@@ -147,7 +181,7 @@ class ArtifactStore:
     @contextlib.contextmanager
     def _arriving(self) -> Iterator[tuple[int, Path]]:
         """Yield a file of its own in incoming/, open for writing, which is gone afterwards unless it was moved."""
-        with _errors_wrapped():
+        with errors_wrapped():
             descriptor, name = tempfile.mkstemp(dir=self._incoming)
         try:
             yield descriptor, Path(name)
@@ -163,16 +197,16 @@ class ArtifactStore:
             if size > self.limit:
                 raise TooLarge(f"{name}: larger than {self.limit} bytes", mend="The limit is a setting of the library.")
             digest.update(chunk)
-            with _errors_wrapped():
-                _write(descriptor, chunk)
-        with _errors_wrapped():
+            with errors_wrapped():
+                write(descriptor, chunk)
+        with errors_wrapped():
             os.fchmod(descriptor, 0o440)
             os.fsync(descriptor)
         return Stored(digest.hexdigest(), size)
 
     def _settle(self, temporary: Path, path: Path) -> None:
         """Move verified content to its name; content that was there under it is the same, or was damaged."""
-        with _errors_wrapped():
+        with errors_wrapped():
             if not path.parent.is_dir():
                 path.parent.mkdir(mode=0o750, exist_ok=True)
                 _flush_folder(path.parent.parent)
@@ -236,7 +270,8 @@ def _not_there(digest: str) -> NotFound:
     return NotFound(f"the library has no artifact {digest[:16]}…", mend="Add the file, or build the release again.")
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def write(descriptor: int, data: bytes) -> None:
+    """Write all of it."""
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
@@ -252,7 +287,8 @@ def _flush_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _errors_wrapped() -> Iterator[None]:
+def errors_wrapped() -> Iterator[None]:
+    """Say what the disk refuses in our own words.  Raises StoreUnavailable."""
     try:
         yield
     except OSError as error:

@@ -12,7 +12,7 @@ from ..foundation.errors import TooLarge
 from .errors import Failed, answer
 
 BODY_LIMIT = 8 << 20  # bytes of a request to the API; what is streamed (artifacts, messages) has its own limit
-STREAMED = ("/agent/", "/api/v1/artifacts/")
+STREAMED = (("POST", "/agent/"), ("PUT", "/api/v1/artifacts/"))
 
 POLICY = "; ".join(
     (
@@ -79,7 +79,8 @@ async def on_failure(request: Request, error: Exception) -> Response:
 
 
 def _refusal(scope: Scope) -> TooLarge | None:
-    if scope["method"] not in ("POST", "PUT", "PATCH") or scope["path"].startswith(STREAMED):
+    method, path = scope["method"], scope["path"]
+    if method not in ("POST", "PUT", "PATCH") or any(method == m and path.startswith(p) for m, p in STREAMED):
         return None
     headers = Headers(scope=scope)
     announced = headers.get("content-length")
