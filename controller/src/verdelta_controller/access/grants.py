@@ -229,18 +229,23 @@ def end(session: Session, which: ColumnElement[bool], role: Role | None, by: str
     return found
 
 
-def person_named(session: Session, name: str, *, lock: bool = False) -> Person:
-    """Return a person, also one who has left.  Raises NotFound."""
+def person_named(session: Session, name: str, *, lock: bool = False, wholly: bool = False) -> Person:
+    """Return a person, also one who has left.  Raises NotFound.
+
+    `lock` keeps others from changing her until the transaction ends; `wholly` also from referring to her anew.
+    """
     wanted = select(Person).where(Person.name == name)
-    person = session.exec(wanted.with_for_update() if lock else wanted).first() if is_name(name) else None
+    if lock or wholly:
+        wanted = wanted.with_for_update(key_share=not wholly)
+    person = session.exec(wanted).first() if is_name(name) else None
     if person is None:
         raise NotFound(f"there is no person named {name}", mend="verdelta person list")
     return person
 
 
-def active(session: Session, name: str, *, lock: bool = False) -> Person:
-    """Return a person who has not left.  Raises NotFound, Conflict."""
-    person = person_named(session, name, lock=lock)
+def active(session: Session, name: str, *, lock: bool = False, wholly: bool = False) -> Person:
+    """Return a person who has not left, as `person_named` does.  Raises NotFound, Conflict."""
+    person = person_named(session, name, lock=lock, wholly=wholly)
     if person.left_at is not None:
         raise Conflict(f"{name} left on {person.left_at:%Y-%m-%d}", mend="Add somebody else: verdelta person add")
     return person
