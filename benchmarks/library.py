@@ -22,7 +22,7 @@ from verdelta_controller.wiring import Services
 RELEASES, FILES = 10_000, 20  # releases, and files of each
 
 
-def main() -> None:
+def run() -> None:
     """Print the figures."""
     with tempfile.TemporaryDirectory() as folder, a_controller(Path(folder)) as services:
         digests = fill(services)
@@ -89,4 +89,4 @@ def show(what: str, action: Callable[[], object]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run()
