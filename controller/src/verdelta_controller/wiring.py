@@ -42,6 +42,7 @@ from .library.uploading import UploadService
 from .releases import tables as release_tables
 from .releases import usage
 from .releases.audited_components import ReleasedComponents
+from .releases.packages import PackageService
 from .releases.policy import shipped_policy
 from .releases.policy_service import PolicyService
 from .releases.record_service import RecordService
@@ -62,6 +63,7 @@ from .rollouts.promotion import Promotion
 from .rollouts.proofs import Proofs
 from .rollouts.records import Records
 from .rollouts.rehearsals import RehearsalService
+from .rollouts.release_evidence_export import ReleaseExporter
 from .rollouts.service import RolloutService
 
 # Where the tables of every feature are, so that whoever imports this module has the whole schema at hand.
@@ -113,6 +115,7 @@ class Services:
     promotion: Promotion
     matrix: MatrixService
     exporter: Exporter
+    release_exporter: ReleaseExporter
     proofs: Proofs
     engine: Engine
 
@@ -165,6 +168,7 @@ def build(settings: Settings) -> Services:
     engine = DbosEngine(state, conductor)
     environments, components = Environments(database, evidence), ReleasedComponents(database)
     promotion = Promotion(database, environments)
+    exporter = Exporter(database, evidence, inventory, releases, records, signing_key)
     return Services(
         settings=settings,
         database=database,
@@ -197,7 +201,10 @@ def build(settings: Settings) -> Services:
         overview=Overview(database, releases),
         promotion=promotion,
         matrix=MatrixService(environments, Contents(database), components, promotion),
-        exporter=Exporter(database, evidence, inventory, releases, records, signing_key),
+        exporter=exporter,
+        release_exporter=ReleaseExporter(
+            database, evidence, releases, PackageService(releases, library), library, exporter, signing_key
+        ),
         proofs=Proofs(database, evidence),
         engine=engine,
     )

@@ -39,6 +39,7 @@ DEMANDED = {
         GET /releases
         GET /releases/{name}/{version}
         GET /releases/{name}/{version}/gates
+        GET /releases/{name}/{version}/evidence
         GET /releases/{name}/{version}/people
         GET /releases/{name}/{version}/sign-offs
         GET /releases/{name}/{version}/sign-offs/{purpose}/statement
@@ -91,14 +92,7 @@ DEMANDED = {
         POST /library/sites/{site}/archive
         POST /artifacts/{digest}/restoration
         """,
-    Permission.BUILD_RELEASE: """
-        PUT /artifacts/{file_name}
-        POST /artifacts/uploads
-        GET /artifacts/uploads/{upload}
-        PUT /artifacts/uploads/{upload}
-        POST /artifacts/uploads/{upload}/completion
-        POST /releases
-        """,
+    Permission.BUILD_RELEASE: "POST /releases",
     Permission.AUTHORISE_RELEASE: """
         POST /library/retired
         POST /releases/drafts
@@ -114,6 +108,11 @@ DEMANDED = {
         POST /releases/{name}/{version}/rejection
         """,
     Permission.RECORD: """
+        PUT /artifacts/{file_name}
+        POST /artifacts/uploads
+        GET /artifacts/uploads/{upload}
+        PUT /artifacts/uploads/{upload}
+        POST /artifacts/uploads/{upload}/completion
         POST /releases/{name}/{version}/records
         POST /releases/{name}/{version}/known-errors
         POST /releases/{name}/{version}/waivers

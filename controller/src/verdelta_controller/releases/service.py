@@ -200,6 +200,11 @@ class ReleaseService:
         with self._database.reading() as session:
             return package_of(session, digest)
 
+    def policy(self, release: Release) -> Policy:
+        """Return the policy that a release is bound to."""
+        with self._database.reading() as session:
+            return policy_of(session, release)
+
     def packages(self, release: Release) -> list[Package]:
         """Return every package that a release has been, the newest first."""
         wanted = select(Package).where(Package.release_id == release.id).order_by(col(Package.built_at).desc())
@@ -293,7 +298,7 @@ class ReleaseService:
             raise _not_authorised(release)
         package = self.package(release.digest)
         manifest = manifest_of(package)
-        changes = [Expectation.model_validate(change) for change in release.authorised_changes]
+        changes = authorised_changes(release)
         if rules.change_digest(changes) != release.authorised_change:
             raise GateClosed(f"{label_of(release)} is not what was authorised: its change was altered afterwards")
         if digest_of(manifest, package.files) != release.digest:
@@ -360,6 +365,11 @@ def enter(session: Session, release: Release, wanted: ReleaseState) -> None:
     release.passed = [*release.passed, wanted.value]
     session.add(release)
     session.flush()
+
+
+def authorised_changes(release: Release) -> list[Expectation]:
+    """Return what a release was authorised to change; nothing before that."""
+    return [Expectation.model_validate(change) for change in release.authorised_changes]
 
 
 def manifest_of(package: Package) -> Manifest:

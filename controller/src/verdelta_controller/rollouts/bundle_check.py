@@ -19,10 +19,12 @@ from ..foundation.signing import BadSignature, audience_of
 from ..inventory.content import EMPTY
 from ..releases.expectations import Expectation
 from ..releases.manifest import Manifest, digest_of, load_manifest
+from ..releases.rules import change_digest, change_document
 from .bundle import Bundle, Evidence, Rows, check_one_form, check_seal, read
 from .bundle_entries import Authorised, Built, Log, Said, Started, said
 from .bundle_hosts import HostCheck
 from .bundle_report import Refuted, Report
+from .tables import Purpose
 
 
 def verify(data: bytes, trusted_keys: Sequence[NoteVerifier]) -> Report:
@@ -89,6 +91,11 @@ def _check_release(report: Report, evidence: Evidence, log: Log) -> list[Expecta
     with report.claim("the manifest as its author wrote it says the same"):
         _same("the digest of release.yaml", hashlib.sha256(release.source.encode()).hexdigest(), built.source)
         _same("what it says", canonical(load_manifest(release.source).document()), canonical(release.manifest))
+    if said(log.one("rollout-started", str(evidence.rollout)), Started).purpose == Purpose.REHEARSAL:
+        with report.claim("what its hosts are held against is what the manifest declares"):
+            _same("the change", canonical(release.authorised_change), canonical(change_document(manifest.changes)))
+            _same("its digest", release.authorised_change_digest, change_digest(manifest.changes))
+        return list(manifest.changes)
     with report.claim("what it may change is what was authorised") as claim:
         authorised = _said(log, "release-authorised", label, Authorised)
         day = log.one("release-authorised", label).day
@@ -111,7 +118,8 @@ def _check_rollout(report: Report, evidence: Evidence, log: Log) -> None:
         claim.text = f"roll-out {subject}, begun by {started.by} on {entry.day}, is of this release to these hosts"
         _same("the package", started.package, evidence.release.digest)
         _same("the hosts", [tuple(host) for wave in started.waves for host in wave], hosts)
-        if entry.index < log.one("release-authorised", report.release).index:
+        rehearses = started.purpose == Purpose.REHEARSAL
+        if not rehearses and entry.index < log.one("release-authorised", report.release).index:
             raise InvalidInput("it was begun before the release was authorised")
 
 
