@@ -22,6 +22,7 @@ from .foundation.errors import VerdeltaError
 from .foundation.schema import REFUSALS
 from .inventory import agent_routes as message_routes
 from .inventory import routes as inventory_routes
+from .library import bundle_routes
 from .library import routes as library_routes
 from .releases import package_routes
 from .releases import routes as release_routes
@@ -31,8 +32,8 @@ from .web import errors, middleware, pages, static_files
 from .wiring import Services
 
 API = (
-    access_routes, fleet_routes, inventory_routes, library_routes, release_routes, package_routes, rollout_routes,
-    evidence_routes,
+    access_routes, fleet_routes, inventory_routes, library_routes, bundle_routes, release_routes, package_routes,
+    rollout_routes, evidence_routes,
 )  # fmt: skip
 ROUTERS = (*(feature.router for feature in API), *pages.ROUTERS)
 

@@ -22,6 +22,7 @@ from .foundation.signing import SigningKey, Vault, audience_of
 from .inventory.auditing import Auditor
 from .inventory.service import InventoryService
 from .inventory.tables import SectionContent, Snapshot, StoredEnvelope
+from .library.bundles import Bundles
 from .library.service import LibraryService
 from .library.store import ArtifactStore
 from .library.tables import Artifact
@@ -61,6 +62,7 @@ class Services:
     inventory: InventoryService
     auditor: Auditor
     library: LibraryService
+    bundles: Bundles
     releases: ReleaseService
     rollouts: RolloutService
     overview: Overview
@@ -96,7 +98,8 @@ def build(settings: Settings) -> Services:
     fleet = FleetService(database, evidence, vault, audience)
     inventory = InventoryService(database, fleet, evidence, settings.envelope_limit)
     auditor = Auditor(fleet, inventory)
-    library = LibraryService(database, evidence, ArtifactStore(state / "library", settings.artifact_limit))
+    store = ArtifactStore(state / "library", settings.artifact_limit)
+    library = LibraryService(database, evidence, store)
     releases = ReleaseService(database, evidence, library, SECTION_NAMES)
     records, progress = Records(database, evidence, events, releases.follow), Progress(events)
     installer = PushInstaller(
@@ -116,6 +119,7 @@ def build(settings: Settings) -> Services:
         inventory=inventory,
         auditor=auditor,
         library=library,
+        bundles=Bundles(database, evidence, store),
         releases=releases,
         rollouts=RolloutService(records, fleet, releases, engine, progress),
         overview=Overview(database, releases),

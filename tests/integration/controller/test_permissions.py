@@ -23,6 +23,7 @@ DEMANDED = {
         GET /hosts/{name}/delta
         GET /credentials
         GET /artifacts
+        POST /artifacts/missing
         GET /artifacts/{digest}/description
         GET /releases
         GET /releases/{name}/{version}
@@ -51,6 +52,7 @@ DEMANDED = {
     Permission.AUDIT: "POST /hosts/{name}/audits",
     Permission.BUILD_RELEASE: """
         PUT /artifacts/{file_name}
+        POST /artifacts/bundles
         POST /releases
         """,
     Permission.AUTHORISE_RELEASE: "POST /releases/{name}/{version}/authorisation",

@@ -63,6 +63,11 @@ class Api:
             "PUT", path, content=chunks, headers=headers, params=query, timeout=httpx.Timeout(TIMEOUT, read=LARGE)
         )
 
+    def send(self, path: str, content: bytes) -> Any:
+        """Send some bytes and return the answer.  Raises as `get`."""
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._ask("POST", path, content=content, headers=headers, timeout=httpx.Timeout(TIMEOUT, read=LARGE))
+
     def stream(self, path: str, silence: float = TIMEOUT) -> Iterator[Any]:
         """Yield the documents of a stream of server-sent events, until the controller ends it.
 

@@ -1,0 +1,132 @@
+"""Many small files into the library at once: one request, one transaction, and the disk is waited for once.
+
+A bundle is a length (4 bytes, the highest first), that many bytes of JSON [{file_name, sha256, size}, …], and then the
+contents one after the other.  It exists on the way alone: what is in it is kept as if each file had come by itself.
+"""
+
+import io
+import json
+import struct
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from sqlmodel import Session, col, select
+
+from ..foundation.clock import now
+from ..foundation.database import Database
+from ..foundation.errors import Conflict, InvalidInput
+from ..foundation.evidence import EvidenceLog, Record
+from .store import ArtifactStore
+from .tables import Artifact
+
+LIMIT = 16 << 20  # bytes of a bundle
+MOST = 5_000  # files of a bundle
+AT_ONCE = 16  # files that are flushed to the disk together: it takes them in one go
+
+_LENGTH = struct.Struct(">I")
+
+
+class Bundled(BaseModel):
+    """What a bundle says of one of its files; size in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file_name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+    size: int = Field(ge=0, le=LIMIT)
+
+
+_HEADER = TypeAdapter(Annotated[list[Bundled], Field(max_length=MOST)])
+
+
+class Bundles:
+    """The use-cases around many artifacts at once."""
+
+    def __init__(self, database: Database, evidence: EvidenceLog, store: ArtifactStore) -> None:
+        self._database = database
+        self._evidence = evidence
+        self._store = store
+
+    def missing(self, digests: Collection[str]) -> list[str]:
+        """Return those of many digests that the library does not have, in order."""
+        with self._database.reading() as session:
+            known = _known(session, digests)
+        return [digest for digest in sorted(set(digests)) if digest not in known]
+
+    def bring_in(self, bundle: bytes, actor: str) -> list[str]:
+        """Take every file of a bundle in, and return the digests of those that are new.
+
+        A file whose content is not what it says keeps all of them out of the records; what is on the disk by then is
+        as it should be, and is found when the bundle comes again.  Raises InvalidInput, ChecksumMismatch.
+        """
+        files = unpack(bundle)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(self._keep, files))
+        try:
+            return self._record([file for file, _ in files], actor)
+        except Conflict:  # somebody else brought one of them in at the same moment: now it is known
+            return self._record([file for file, _ in files], actor)
+
+    def _keep(self, file: tuple[Bundled, memoryview]) -> None:
+        said, content = file
+        self._store.add(io.BytesIO(content), said.sha256, said.file_name)
+
+    def _record(self, files: Sequence[Bundled], actor: str) -> list[str]:
+        said = {file.sha256: file for file in files}
+        with self._database.transaction() as session:
+            known, moment = _known(session, said), now()
+            new = [file for digest, file in sorted(said.items()) if digest not in known]
+            session.add_all(
+                Artifact(digest=file.sha256, size=file.size, file_name=_named(file), added_at=moment, added_by=actor)
+                for file in new
+            )
+            session.flush()
+            records = [
+                Record("artifact-brought-in", _named(file), {"sha256": file.sha256, "size": file.size, "by": actor})
+                for file in new
+            ]
+            self._evidence.append_many(session, records, moment)
+        return [file.sha256 for file in new]
+
+
+def pack(files: Iterable[tuple[Bundled, bytes]]) -> bytes:
+    """Return a bundle of files and their contents."""
+    there = list(files)
+    header = json.dumps([said.model_dump() for said, _ in there]).encode()
+    return b"".join([_LENGTH.pack(len(header)), header, *(content for _, content in there)])
+
+
+def unpack(bundle: bytes) -> list[tuple[Bundled, memoryview]]:
+    """Return the files of a bundle with their contents.  Raises InvalidInput."""
+    if len(bundle) < _LENGTH.size:
+        raise InvalidInput("a bundle of files begins with the length of its header")
+    end = _LENGTH.size + _LENGTH.unpack_from(bundle)[0]
+    try:
+        header = _HEADER.validate_json(bundle[_LENGTH.size : end])
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidInput(f"the header of a bundle of files is not one: {detail['msg']}") from error
+    if end + sum(said.size for said in header) != len(bundle):
+        raise InvalidInput("a bundle of files is not as long as its header says")
+    view, files = memoryview(bundle), []
+    for said in header:
+        files.append((said, view[end : end + said.size]))
+        end += said.size
+    return files
+
+
+def _named(file: Bundled) -> str:
+    """Return what a file is called in the library; a name that cannot be shown gives way to the digest."""
+    name = PurePosixPath(file.file_name).name
+    return name if name and name.isprintable() else file.sha256[:16]
+
+
+def _known(session: Session, digests: Collection[str]) -> set[str]:
+    wanted, found = sorted(digests), set[str]()
+    for first in range(0, len(wanted), 500):
+        some = col(Artifact.digest).in_(wanted[first : first + 500])
+        found.update(session.exec(select(Artifact.digest).where(some)))
+    return found
