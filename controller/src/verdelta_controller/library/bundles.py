@@ -4,15 +4,14 @@ A bundle is a length (4 bytes, the highest first), that many bytes of JSON [{fil
 contents one after the other.  It exists on the way alone: what is in it is kept as if each file had come by itself.
 """
 
-import io
 import json
 import struct
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
 from ..foundation.clock import now
@@ -24,7 +23,6 @@ from .tables import Artifact
 
 LIMIT = 16 << 20  # bytes of a bundle
 MOST = 5_000  # files of a bundle
-AT_ONCE = 16  # files that are flushed to the disk together: it takes them in one go
 
 _LENGTH = struct.Struct(">I")
 
@@ -59,31 +57,26 @@ class Bundles:
     def bring_in(self, bundle: bytes, actor: str) -> list[str]:
         """Take every file of a bundle in, and return the digests of those that are new.
 
-        A file whose content is not what it says keeps all of them out of the records; what is on the disk by then is
-        as it should be, and is found when the bundle comes again.  Raises InvalidInput, ChecksumMismatch.
+        A file whose content is not what it says keeps all of them out.  Raises InvalidInput, ChecksumMismatch.
         """
         files = unpack(bundle)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(self._keep, files))
+        self._store.add_many([(said.sha256, said.file_name, content) for said, content in files])
         try:
             return self._record([file for file, _ in files], actor)
         except Conflict:  # somebody else brought one of them in at the same moment: now it is known
             return self._record([file for file, _ in files], actor)
-
-    def _keep(self, file: tuple[Bundled, memoryview]) -> None:
-        said, content = file
-        self._store.add(io.BytesIO(content), said.sha256, said.file_name)
 
     def _record(self, files: Sequence[Bundled], actor: str) -> list[str]:
         said = {file.sha256: file for file in files}
         with self._database.transaction() as session:
             known, moment = _known(session, said), now()
             new = [file for digest, file in sorted(said.items()) if digest not in known]
-            session.add_all(
-                Artifact(digest=file.sha256, size=file.size, file_name=_named(file), added_at=moment, added_by=actor)
+            rows = [
+                {"digest": file.sha256, "size": file.size, "file_name": _named(file), "added_at": moment}
                 for file in new
-            )
-            session.flush()
+            ]
+            if rows:
+                session.execute(insert(Artifact), [{**row, "added_by": actor} for row in rows])
             records = [
                 Record("artifact-brought-in", _named(file), {"sha256": file.sha256, "size": file.size, "by": actor})
                 for file in new
