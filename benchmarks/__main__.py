@@ -1,4 +1,4 @@
-"""python -m benchmarks [agent] [wave]: print the figures, and the machine that they were measured on."""
+"""python -m benchmarks [agent] [build] [wave]: print the figures, and the machine that they were measured on."""
 
 import os
 import platform
@@ -7,15 +7,17 @@ from datetime import date
 
 from tests.lab import why_not
 
-from benchmarks import agent, wave
+from benchmarks import agent, build, wave
 
 
 def main() -> None:
     """Run the benchmarks named, or all of them."""
-    wanted = sys.argv[1:] or ["agent", "wave"]
+    wanted = sys.argv[1:] or ["agent", "build", "wave"]
     print(f"{date.today()} · {machine()}")
     if "agent" in wanted:
         agent.run()
+    if "build" in wanted:
+        build.run()
     if "wave" in wanted:
         if reason := why_not():
             print(f"wave: not measured: {reason}")

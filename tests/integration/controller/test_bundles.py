@@ -101,3 +101,16 @@ def test_a_bundle_over_http_is_capped_and_for_builders_alone(services: Services)
     assert client.post("/api/v1/artifacts/bundles", content=b"", headers=auditor).status_code == 403
     asked = client.post("/api/v1/artifacts/missing", json={"digests": [said.sha256, "0" * 64]}, headers=auditor)
     assert asked.json() == ["0" * 64]
+
+
+def test_a_package_of_ten_thousand_files_with_long_names_is_taken_in(services: Services) -> None:
+    files = [file(b"%d" % number) for number in range(100)]
+    services.bundles.bring_in(pack(files), "ci")
+    manifest = (
+        'release: big\nversion: "1"\ntype: minor\nservice: lab\ninstall: {playbook: install_packages.yml}\n'
+        "changes: [{section: software.dpkg, key: x, after: any}]\n"
+        "components: [{kind: in-house-application, name: big, version: '1', files: [tree]}]\n"
+    )
+    paths = {f"tree/{'long-name/' * 10}{number}": files[number % 100][0].sha256 for number in range(10_000)}
+    release, is_new = services.releases.build(manifest, paths, "release.yaml", "ci")
+    assert is_new and len(release.files) == 10_000
