@@ -8,7 +8,7 @@ from datetime import date
 
 from tests.lab import why_not
 
-from benchmarks import agent, library, matrix, people, wave
+from benchmarks import agent, build, library, matrix, people, wave
 
 
 def _wave() -> None:
@@ -21,6 +21,7 @@ def _wave() -> None:
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "agent": agent.run,
+    "build": build.run,
     "people": people.run,
     "library": library.run,
     "matrix": matrix.run,

@@ -31,6 +31,7 @@ from .inventory.contents import Contents
 from .inventory.device_names import DeviceNames
 from .inventory.service import InventoryService
 from .library import tables as library_tables
+from .library.bundles import Bundles
 from .library.checking import Checking
 from .library.keeping import Keeping
 from .library.retention import Retention
@@ -105,6 +106,7 @@ class Services:
     retention: Retention
     tracing: Tracing
     uploads: UploadService
+    bundles: Bundles
     releases: ReleaseService
     tests: TestService
     records: RecordService
@@ -192,6 +194,7 @@ def build(settings: Settings) -> Services:
         retention=Retention(database, evidence, usage.files_of, usage.uses, holdings),
         tracing=Tracing(database, library, usage.uses, holdings),
         uploads=uploads,
+        bundles=Bundles(database, evidence, store),
         releases=releases,
         tests=tests,
         records=RecordService(database, evidence, library),

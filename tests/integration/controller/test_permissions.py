@@ -29,6 +29,7 @@ DEMANDED = {
         GET /hosts/{name}/delta
         GET /credentials
         GET /artifacts
+        POST /artifacts/missing
         GET /artifacts/{digest}
         GET /artifacts/{digest}/description
         GET /artifacts/{digest}/content
@@ -108,6 +109,7 @@ DEMANDED = {
         POST /releases/{name}/{version}/rejection
         """,
     Permission.RECORD: """
+        POST /artifacts/bundles
         PUT /artifacts/{file_name}
         POST /artifacts/uploads
         GET /artifacts/uploads/{upload}
@@ -118,6 +120,7 @@ DEMANDED = {
         POST /releases/{name}/{version}/waivers
         POST /known-errors/{number}/resolution
         POST /waivers/{number}/grant
+        POST /releases
         """,
     Permission.SIGN: "POST /releases/{name}/{version}/sign-offs/{purpose}",
     Permission.MANAGE_POLICY: "POST /policies",

@@ -20,7 +20,7 @@ from ..releases.bill_of_materials import bill_of_materials
 from ..releases.expectations import Expectation
 from ..releases.lock import NAME as LOCK
 from ..releases.lock import LockedFile, lock_of, read_lock
-from ..releases.manifest import Manifest, digest_of, load_manifest
+from ..releases.manifest import Manifest, digest_of, read_manifest
 from ..releases.policy import Policy
 from ..releases.rules import change_digest, signed_subject
 from ..releases.sides import SIGNED_BY, Purpose, Side, side_of
@@ -106,7 +106,7 @@ def _check_package(report: Report, opened: Opened) -> None:
         _same("the newest build", built[-1].content["digest"], opened.package)
         source = hashlib.sha256(said.source.encode()).hexdigest()
         _same("release.yaml", built[-1].content["source"], source)
-        _same("what release.yaml says", canonical(load_manifest(said.source).document()), canonical(said.manifest))
+        _same("what release.yaml says", canonical(read_manifest(said.source).document()), canonical(said.manifest))
     with report.claim("its lock and its bill of materials are of this package"):
         if LOCK in said.files:
             _same("the digest of the lock", hashlib.sha256(said.lock.encode()).hexdigest(), said.files[LOCK])
