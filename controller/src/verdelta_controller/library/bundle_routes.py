@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
-from ..access.http import Records, Reads
+from ..access.http import Reads, Records
 from ..foundation.errors import TooLarge
 from .bundles import LIMIT, Bundles
 

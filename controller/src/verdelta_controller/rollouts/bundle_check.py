@@ -24,7 +24,7 @@ from .bundle import Bundle, Evidence, Rows, check_one_form, check_seal, read
 from .bundle_entries import Authorised, Built, Log, Said, Started, said
 from .bundle_hosts import HostCheck
 from .bundle_report import Refuted, Report
-from .tables import Purpose
+from .states import Purpose
 
 
 def verify(data: bytes, trusted_keys: Sequence[NoteVerifier]) -> Report:
@@ -92,7 +92,7 @@ def _check_release(report: Report, evidence: Evidence, log: Log) -> list[Expecta
     with report.claim("the manifest as its author wrote it says the same"):
         _same("the digest of release.yaml", hashlib.sha256(release.source.encode()).hexdigest(), built.source)
         _same("what it says", canonical(read_manifest(release.source).document()), canonical(release.manifest))
-    if said(log.one("rollout-started", str(evidence.rollout)), Started).purpose == Purpose.REHEARSAL:
+    if _is_rehearsal(evidence, log):
         with report.claim("what its hosts are held against is what the manifest declares"):
             _same("the change", canonical(release.authorised_change), canonical(change_document(manifest.changes)))
             _same("its digest", release.authorised_change_digest, change_digest(manifest.changes))
@@ -110,6 +110,11 @@ def _check_release(report: Report, evidence: Evidence, log: Log) -> list[Expecta
     return changes
 
 
+def _is_rehearsal(evidence: Evidence, log: Log) -> bool:
+    started = log.all("rollout-started", str(evidence.rollout))
+    return any(entry.content.get("purpose") == Purpose.REHEARSAL for entry in started)
+
+
 def _check_rollout(report: Report, evidence: Evidence, log: Log) -> None:
     subject = str(evidence.rollout)
     hosts = [(host.host_id, host.name) for host in evidence.hosts]
@@ -119,8 +124,7 @@ def _check_rollout(report: Report, evidence: Evidence, log: Log) -> None:
         claim.text = f"roll-out {subject}, begun by {started.by} on {entry.day}, is of this release to these hosts"
         _same("the package", started.package, evidence.release.digest)
         _same("the hosts", [tuple(host) for wave in started.waves for host in wave], hosts)
-        rehearses = started.purpose == Purpose.REHEARSAL
-        if not rehearses and entry.index < log.one("release-authorised", report.release).index:
+        if not _is_rehearsal(evidence, log) and entry.index < log.one("release-authorised", report.release).index:
             raise InvalidInput("it was begun before the release was authorised")
 
 

@@ -35,8 +35,7 @@ from .bundle_entries import (
     verdict_in,
 )
 from .records import Records
-from .states import RolloutState
-from .tables import Purpose
+from .states import Purpose, RolloutState
 
 PAGE = 200  # entries of the log read together
 
