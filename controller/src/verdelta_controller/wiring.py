@@ -108,6 +108,7 @@ class Services:
     uploads: UploadService
     bundles: Bundles
     releases: ReleaseService
+    packages: PackageService
     tests: TestService
     records: RecordService
     signing_off: SigningOffService
@@ -170,6 +171,7 @@ def build(settings: Settings) -> Services:
     engine = DbosEngine(state, conductor)
     environments, components = Environments(database, evidence), ReleasedComponents(database)
     promotion = Promotion(database, environments)
+    packages = PackageService(releases, library)
     exporter = Exporter(database, evidence, inventory, releases, records, signing_key)
     return Services(
         settings=settings,
@@ -196,6 +198,7 @@ def build(settings: Settings) -> Services:
         uploads=uploads,
         bundles=Bundles(database, evidence, store),
         releases=releases,
+        packages=packages,
         tests=tests,
         records=RecordService(database, evidence, library),
         signing_off=SigningOffService(database, evidence, people),
@@ -205,9 +208,7 @@ def build(settings: Settings) -> Services:
         promotion=promotion,
         matrix=MatrixService(environments, Contents(database), components, promotion),
         exporter=exporter,
-        release_exporter=ReleaseExporter(
-            database, evidence, releases, PackageService(releases, library), library, exporter, signing_key
-        ),
+        release_exporter=ReleaseExporter(database, evidence, releases, packages, library, exporter, signing_key),
         proofs=Proofs(database, evidence),
         engine=engine,
     )

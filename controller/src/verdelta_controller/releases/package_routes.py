@@ -13,8 +13,8 @@ router = APIRouter(prefix="/api/v1", tags=["releases"])
 
 
 def _service(request: Request) -> PackageService:
-    services = request.app.state.services
-    return PackageService(services.releases, services.library)
+    service: PackageService = request.app.state.services.packages
+    return service
 
 
 Packages = Annotated[PackageService, Depends(_service)]
