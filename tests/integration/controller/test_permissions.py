@@ -55,6 +55,7 @@ DEMANDED = {
         GET /releases/{name}/{version}/sbom
         GET /releases/{name}/{version}/lock
         GET /release-differences
+        GET /release-components
         GET /playbooks
         GET /rollouts
         GET /rollouts/{rollout_id}

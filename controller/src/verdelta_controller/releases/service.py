@@ -216,6 +216,17 @@ class ReleaseService:
         with self._database.reading() as session:
             return list(session.exec(wanted))
 
+    def all_packages(self, name: str) -> list[tuple[Release, Package]]:
+        """Return every package of every version of a release, the oldest first."""
+        wanted = (
+            select(Release, Package)
+            .join(Package, col(Package.release_id) == col(Release.id))
+            .where(Release.name == name)
+            .order_by(col(Package.built_at))
+        )
+        with self._database.reading() as session:
+            return [(release, package) for release, package in session.exec(wanted)]
+
     def checklist(self, name: str, version: str) -> tuple[Release, Policy, list[Checked]]:
         """Return a release, its policy, and the gates with what became of each.  Raises NotFound."""
         with self._database.reading() as session:
