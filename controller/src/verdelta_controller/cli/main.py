@@ -21,7 +21,7 @@ COMMANDS = {
     "audit": Lazy("audit:audit", "Ask hosts for a fresh, signed audit, and say what changed", "Hosts"),
     "diff": Lazy("diff:diff", "Show what is different on a host: between two states, or after a roll-out", "Hosts"),
     "inventory": Lazy("audit:inventory", "Show what a host looks like, section by section", "Hosts"),
-    "release": Lazy("release:release", "Releases: drafted, built, rehearsed, signed, authorised", "Releases"),
+    "release": Lazy("release:release", "Releases, from draft to closed", "Releases"),
     "policy": Lazy("policy:policy", "What releases must have before they may go on", "Releases"),
     "library": Lazy("library:library", "The definitive media library, which installs draw from", "Releases"),
     "rollout": Lazy("rollout:rollout", "Roll a release out to hosts, and see each of them proved", "Releases"),
