@@ -42,6 +42,7 @@ from .library.uploading import UploadService
 from .releases import tables as release_tables
 from .releases import usage
 from .releases.audited_components import ReleasedComponents
+from .releases.inbox import ReleaseInbox
 from .releases.policy import shipped_policy
 from .releases.policy_service import PolicyService
 from .releases.record_service import RecordService
@@ -53,6 +54,7 @@ from .rollouts.bundle_export import Exporter
 from .rollouts.conductor import Conductor
 from .rollouts.engine import DbosEngine, Engine
 from .rollouts.holdings import holdings
+from .rollouts.inbox_service import Inbox
 from .rollouts.installers.push import PushInstaller
 from .rollouts.judging import os_row
 from .rollouts.matrix_service import MatrixService
@@ -110,6 +112,7 @@ class Services:
     rehearsals: RehearsalService
     rollouts: RolloutService
     overview: Overview
+    inbox: Inbox
     promotion: Promotion
     matrix: MatrixService
     exporter: Exporter
@@ -165,6 +168,7 @@ def build(settings: Settings) -> Services:
     engine = DbosEngine(state, conductor)
     environments, components = Environments(database, evidence), ReleasedComponents(database)
     promotion = Promotion(database, environments)
+    bookings, overview = Bookings(database, evidence), Overview(database, releases)
     return Services(
         settings=settings,
         database=database,
@@ -175,7 +179,7 @@ def build(settings: Settings) -> Services:
         people=people,
         fleet=fleet,
         environments=environments,
-        bookings=Bookings(database, evidence),
+        bookings=bookings,
         bootstrap=Bootstrap(fleet, settings.url, state / "ca.pem"),
         inventory=inventory,
         auditor=auditor,
@@ -194,7 +198,8 @@ def build(settings: Settings) -> Services:
         signing_off=SigningOffService(database, evidence, people),
         rehearsals=RehearsalService(records, fleet, inventory, releases, tests),
         rollouts=RolloutService(records, fleet, releases, promotion, engine, progress),
-        overview=Overview(database, releases),
+        overview=overview,
+        inbox=Inbox(people, bookings, ReleaseInbox(database, people.grants), overview),
         promotion=promotion,
         matrix=MatrixService(environments, Contents(database), components, promotion),
         exporter=Exporter(database, evidence, inventory, releases, records, signing_key),

@@ -30,6 +30,7 @@ COMMANDS = {
     "login": Lazy("login:login", "Log in as a person, with a password and a code of your app", "Access"),
     "logout": Lazy("login:logout", "End your session; what you had before it is used again", "Access"),
     "whoami": Lazy("login:whoami", "Show who the controller takes you for, and in which roles", "Access"),
+    "inbox": Lazy("inbox:inbox", "Show all that waits for you, with the command for each", "Access"),
     "person": Lazy("person:person", "The people who take part: accounts, roles, who stands in for whom", "Access"),
     "team": Lazy("team:team", "Teams: people who do something together", "Access"),
     "token": Lazy("token:token", "The API tokens of people and programs", "Access"),

@@ -7,7 +7,7 @@ from rich.console import Group as Together
 from rich.text import Text
 
 from . import output, render, signs
-from .command import Group, Lazy, connected
+from .command import SESSION, Group, Lazy, connected
 from .session import Session, confirm, path_of
 from .text import amount, plain
 
@@ -51,6 +51,18 @@ def release() -> None:
     The manifest says what the release is made of, how it is installed, and what is different on a host afterwards:
     whatever else changes is not as released.
     """
+
+
+@release.result_callback()
+@click.pass_context
+def _remind(context: click.Context, result: Any) -> Any:
+    """Say how much waits for whoever ran a command of this group, and hand its exit code on."""
+    session = context.meta.get(SESSION)
+    if session is not None:
+        from .inbox import remind
+
+        remind(session)
+    return result
 
 
 @release.command("list", examples="verdelta release list")
