@@ -28,7 +28,7 @@ from .library import bundle_routes, site_routes, trace_routes
 from .library import routes as library_routes
 from .releases import package_routes, policy_routes, record_routes, signing_routes
 from .releases import routes as release_routes
-from .rollouts import evidence_routes, matrix_routes, rehearsal_routes
+from .rollouts import evidence_routes, inbox_routes, matrix_routes, rehearsal_routes
 from .rollouts import routes as rollout_routes
 from .web import errors, middleware, pages, static_files
 from .wiring import Services
@@ -53,6 +53,7 @@ API = (
     rollout_routes,
     rehearsal_routes,
     evidence_routes,
+    inbox_routes,
 )
 ROUTERS = (*(feature.router for feature in API), *pages.ROUTERS)
 

@@ -43,6 +43,7 @@ from .library.uploading import UploadService
 from .releases import tables as release_tables
 from .releases import usage
 from .releases.audited_components import ReleasedComponents
+from .releases.inbox import ReleaseInbox
 from .releases.packages import PackageService
 from .releases.policy import shipped_policy
 from .releases.policy_service import PolicyService
@@ -55,6 +56,7 @@ from .rollouts.bundle_export import Exporter
 from .rollouts.conductor import Conductor
 from .rollouts.engine import DbosEngine, Engine
 from .rollouts.holdings import holdings
+from .rollouts.inbox_service import Inbox
 from .rollouts.installers.push import PushInstaller
 from .rollouts.judging import os_row
 from .rollouts.matrix_service import MatrixService
@@ -115,6 +117,7 @@ class Services:
     rehearsals: RehearsalService
     rollouts: RolloutService
     overview: Overview
+    inbox: Inbox
     promotion: Promotion
     matrix: MatrixService
     exporter: Exporter
@@ -173,6 +176,7 @@ def build(settings: Settings) -> Services:
     promotion = Promotion(database, environments)
     packages = PackageService(releases, library)
     exporter = Exporter(database, evidence, inventory, releases, records, signing_key)
+    bookings, overview = Bookings(database, evidence), Overview(database, releases)
     return Services(
         settings=settings,
         database=database,
@@ -183,7 +187,7 @@ def build(settings: Settings) -> Services:
         people=people,
         fleet=fleet,
         environments=environments,
-        bookings=Bookings(database, evidence),
+        bookings=bookings,
         bootstrap=Bootstrap(fleet, settings.url, state / "ca.pem"),
         inventory=inventory,
         auditor=auditor,
@@ -204,7 +208,8 @@ def build(settings: Settings) -> Services:
         signing_off=SigningOffService(database, evidence, people),
         rehearsals=RehearsalService(records, fleet, inventory, releases, tests),
         rollouts=RolloutService(records, fleet, releases, promotion, engine, progress),
-        overview=Overview(database, releases),
+        overview=overview,
+        inbox=Inbox(people, bookings, ReleaseInbox(database, people.grants), overview),
         promotion=promotion,
         matrix=MatrixService(environments, Contents(database), components, promotion),
         exporter=exporter,

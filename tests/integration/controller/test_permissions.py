@@ -15,6 +15,8 @@ from verdelta_controller.app import create_app
 DEMANDED = {
     Permission.READ: """
         GET /whoami
+        GET /inbox
+        GET /inbox/count
         POST /page-links
         GET /people
         GET /people/{name}

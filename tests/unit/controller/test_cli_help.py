@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from verdelta_controller.cli.command import Command, Group, summary_of
-from verdelta_controller.cli.main import COMMANDS, root
+from verdelta_controller.cli.main import root
 
 
 def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -82,9 +82,13 @@ def test_the_first_steps_in_the_help_are_command_lines_that_are_understood():
         command.make_context("step", words).close()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_line_of_a_command_in_the_help_is_the_first_sentence_of_its_own_help(name: str):
-    assert COMMANDS[name].summary == summary_of(EVERY[name,])
+GROUPS = {(): root, **{path: command for path, command in EVERY.items() if isinstance(command, Group)}}
+LINES = {(*path, name): lazy.summary for path, group in GROUPS.items() for name, lazy in group.lazy.items()}
+
+
+@pytest.mark.parametrize("path", LINES, ids=" ".join)
+def test_the_line_of_a_command_in_the_help_is_the_first_sentence_of_its_own_help(path: tuple[str, ...]):
+    assert LINES[path] == summary_of(EVERY[path])
 
 
 def test_the_help_names_every_exit_code():

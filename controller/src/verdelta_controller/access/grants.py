@@ -87,6 +87,29 @@ class Grants:
             raise NotAllowed(f"{actor.name} is not {role.value} now", mend=f"verdelta person show {actor.name}")
         return found.lent_by
 
+    def held_by(self, actor: Actor) -> dict[Role, str | None]:
+        """Return the roles that a person holds now, each with the person whose role it is where it is lent to her."""
+        if actor.person_id is None:
+            return {}
+        roles: dict[Role, str | None] = {}
+        with self._database.reading() as session:
+            for grant in session.exec(_in_force(actor.person_id, now())):
+                role, known = Role(grant.role), roles.get(Role(grant.role), grant.lent_by)
+                own = grant.lent_by is None or known is None
+                roles[role] = None if own else min(grant.lent_by or "", known or "")  # as `held` chooses
+        return roles
+
+    def ending_loans(self, actor: Actor, before: datetime) -> list[tuple[RoleGrant, str]]:
+        """Return what is lent to a person now and ends before a moment, each with the name of who lent it."""
+        if actor.person_id is None:
+            return []
+        ending = _in_force(actor.person_id, now()).where(col(RoleGrant.lent_by).is_not(None))
+        with self._database.reading() as session:
+            found = session.exec(ending.where(col(RoleGrant.ends_at) <= before).order_by(col(RoleGrant.ends_at))).all()
+            lenders = select(Person.id, Person.name).where(col(Person.id).in_([grant.lent_by for grant in found]))
+            names = dict(session.exec(lenders).all())
+        return [(grant, names[grant.lent_by or ""]) for grant in found]
+
     # -- one's own
 
     def grant(

@@ -106,7 +106,7 @@ class GrantView(BaseModel):
     granted_by: str = Field(examples=["root"])
     lent_by: str | None = Field(default=None, examples=["alice"])
     ended_at: Moment | None = None
-    ended_by: str | None = None
+    ended_by: str | None = Field(default=None, examples=["root"])
 
 
 class PersonView(BaseModel):
@@ -115,7 +115,7 @@ class PersonView(BaseModel):
     name: str = Field(examples=["alice"])
     full_name: str = Field(examples=["Alice Adams"])
     standing: str = Field(examples=["member"])
-    joined: bool = Field(description="has set a password and a second step")
+    joined: bool = Field(examples=[True], description="has set a password and a second step")
     created_at: Moment
     left_at: Moment | None = None
     grants: list[GrantView]

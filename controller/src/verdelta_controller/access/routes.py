@@ -66,7 +66,7 @@ class Self(BaseModel):
     name: str = Field(examples=["ci"])
     role: str = Field(examples=["deployment-staff"], description="the roles, as they stand in a sentence")
     roles: list[Role]
-    is_person: bool = Field(description="who logged in; otherwise it is a token, which never signs")
+    is_person: bool = Field(examples=[False], description="who logged in; otherwise it is a token, which never signs")
 
 
 @router.get("/whoami")

@@ -58,6 +58,12 @@ class Teams:
                 seen[team_id].members.append(name)
         return list(seen.values())
 
+    def names_with(self, person_id: str) -> list[str]:
+        """Return the names of the teams that a person is in."""
+        hers = select(Team.name).join(TeamMember, col(TeamMember.team_id) == Team.id)
+        with self._database.reading() as session:
+            return list(session.exec(hers.where(TeamMember.person_id == person_id).order_by(Team.name)))
+
     def change(self, name: str, add: Sequence[str], remove: Sequence[str], by: str) -> TeamSeen:
         """Add people to a team and remove others; what is so already stays so.  Raises NotFound, Conflict."""
         both = sorted(set(add) & set(remove))

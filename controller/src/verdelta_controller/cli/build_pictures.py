@@ -64,9 +64,9 @@ def sbom(session: Session, name: str, version: str) -> None:
 @click.option("--component", default="", help="Only this one.")
 @connected
 def components(session: Session, name: str, component: str) -> None:
-    """Show the way of each component from development or purchase to live operation.
+    """Show the way of each component to live operation.
 
-    A line for each package in which its version, status or owner became another one.
+    It begins with development or purchase, as manifests say. A line for each package in which its version, status or owner became another one.
     """
     found = session.api.get("release-components", release=name, component=component)
     columns = (

@@ -22,6 +22,7 @@ from ..foundation.errors import (
 from .profile import Access, is_loopback
 
 TIMEOUT = 60.0  # seconds without a byte
+SHORT = 3.0  # seconds for what can be done without
 LARGE = 900.0  # seconds for the controller to take a large artifact in, or to make a large file
 
 _ERRORS: dict[int, type[VerdeltaError]] = {
@@ -49,6 +50,10 @@ class Api:
     def get(self, path: str, **query: Any) -> Any:
         """Return what is at a path.  Raises VerdeltaError as the controller said it, Unavailable, TimedOut."""
         return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
+
+    def glance(self, path: str) -> Any:
+        """Return what is at a path, if that takes no time.  Raises as `get`."""
+        return self._ask("GET", path, timeout=httpx.Timeout(SHORT))
 
     def fetch(self, path: str) -> bytes:
         """Return what is at a path, byte for byte.  Raises as `get`."""

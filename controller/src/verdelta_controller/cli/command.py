@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
+SESSION = "verdelta.session"
 OUTPUTS = ("table", "wide", "json", "yaml")
 
 
@@ -124,8 +125,10 @@ def connected(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, output: str, url: str, token_file: str, ca: str, profile: str, **kwargs: Any) -> Any:
         from .session import Session
 
-        transport = click.get_current_context().obj
-        return function(Session(output, url, token_file, ca, profile, transport), *args, **kwargs)
+        context = click.get_current_context()
+        session = Session(output, url, token_file, ca, profile, context.obj)
+        context.meta[SESSION] = session  # for whoever has something to say once the command is done
+        return function(session, *args, **kwargs)
 
     for option in reversed(_SHARED):
         run = option(run)

@@ -9,6 +9,7 @@ from . import profile
 from . import render_people as render
 from .asking import secret, with_secrets
 from .command import Command, connected
+from .inbox import count_of, waiting
 from .session import Session
 from .text import moment, plain
 
@@ -38,6 +39,9 @@ def login(session: Session, name: str, password_file: str, code_file: str) -> No
     ca = str(Path(where.ca).absolute()) if where.ca else ""
     profile.write_profile(path, where._replace(token=token, ca=ca), profile.Login(made["name"], made["secret"]))
     session.say(f"You are {plain(made['name'])} at {where.url} until {moment(made['expires_at'])}.")
+    count = count_of(session.api_as(where._replace(token=made["secret"])))
+    if count is not None:
+        session.say(f"{waiting(count)}{'  verdelta inbox' if count else ''}")
     if session.has_own_token:
         session.say("But VERDELTA_TOKEN or --token-file is given, and goes before it.")
 
@@ -80,4 +84,9 @@ def logout(session: Session) -> None:
 def whoami(session: Session) -> None:
     """Show who the controller takes you for, and in which roles."""
     found = session.api.get("whoami")
-    session.show(found, lambda: render.whoami(found))
+    session.show(found, lambda: render.whoami(found, _waiting(session) if found["is_person"] else ""))
+
+
+def _waiting(session: Session) -> str:
+    count = count_of(session.api)
+    return "" if count is None else waiting(count)

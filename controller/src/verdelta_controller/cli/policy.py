@@ -16,9 +16,10 @@ from .text import moment, plain
 
 @click.group(cls=Group)
 def policy() -> None:
-    """The release policy: what a release of each type must have before it may enter each state.
+    """What releases must have before they may go on.
 
-    A release is bound to the version that was in force when it was drafted.
+    That is the release policy: the gates before each state, for each type of release. A release is bound to the
+    version that was in force when it was drafted.
     """
 
 

@@ -7,7 +7,7 @@ from rich.console import Group as Together
 from rich.text import Text
 
 from . import output, render, signs
-from .command import Group, Lazy, connected
+from .command import SESSION, Group, Lazy, connected
 from .session import Session, confirm, path_of
 from .text import amount, plain
 
@@ -16,39 +16,54 @@ LAZY = {
     "diff": Lazy("build_pictures:diff", "Show what differs between two packages, such as labapp@1.0 and labapp@1.1"),
     "sbom": Lazy("build_pictures:sbom", "Print the bill of materials of a release, as CycloneDX 1.6"),
     "lock": Lazy("build_pictures:lock", "Show the final configuration of a release: every component, pinned"),
-    "components": Lazy(
-        "build_pictures:components", "Show the way of each component from development or purchase to live operation"
-    ),
+    "components": Lazy("build_pictures:components", "Show the way of each component to live operation"),
     "draft": Lazy("release_life:draft", "Begin to plan a release, before anything is built", "Lifecycle"),
     "gates": Lazy("release_life:gates", "Show what a release must have, and whose turn it is", "Lifecycle"),
     "reject": Lazy("release_life:reject", "Send a release that is in test back to be built anew", "Lifecycle"),
     "close": Lazy("release_life:close", "Close a release that is deployed, and owes nothing", "Lifecycle"),
     "cancel": Lazy("release_life:cancel", "Give a release up that was not deployed", "Lifecycle"),
     "test": Lazy("release_test:test", "Rehearse a release on test hosts", "Test"),
-    "criteria": Lazy("release_test:criteria", "Show what it will be accepted by, and how that came out", "Test"),
+    "criteria": Lazy("release_test:criteria", "Show what a release will be accepted by, and how that came out", "Test"),
     "result": Lazy("release_test:result", "Tell how one criterion came out", "Test"),
-    "rehearsed": Lazy("release_test:rehearsed", "Review what the rehearsal changed, and accept it", "Test"),
-    "sign": Lazy("release_people:sign", "Sign a release, with your second step", "People"),
-    "sign-offs": Lazy("release_people:sign_offs", "List what was signed, and whether it holds", "People"),
+    "rehearsed": Lazy(
+        "release_test:rehearsed", "Review what the rehearsal was observed to change, and accept it", "Test"
+    ),
+    "sign": Lazy("release_people:sign", "Sign a release, with a code of your second step", "People"),
+    "sign-offs": Lazy(
+        "release_people:sign_offs", "List what was signed, by whom, and whether it still holds", "People"
+    ),
     "people": Lazy("release_people:people", "List who stands on which side of a release", "People"),
     "appoint": Lazy("release_people:appoint", "Appoint a person to a duty in a release", "People"),
     "record": Lazy("release_people:record", "Put on record that something was done", "Records"),
-    "known-errors": Lazy("release_people:known_errors", "List the known errors", "Records"),
-    "known-error": Lazy("release_people:known_error", "Write a known error down", "Records"),
-    "resolve": Lazy("release_people:resolve", "Say that a known error is fixed, or accepted", "Records"),
+    "known-errors": Lazy("release_people:known_errors", "List the known errors, with how to live with them", "Records"),
+    "known-error": Lazy("release_people:known_error", "Write down an error that was found", "Records"),
+    "resolve": Lazy("release_people:resolve", "Say that a known error is fixed, or accepted as it is", "Records"),
     "waive": Lazy("release_people:waive", "Ask for a gate to be waived", "Records"),
     "grant": Lazy("release_people:grant", "Grant a waiver that somebody else asked for", "Records"),
-    "waivers": Lazy("release_people:waivers", "List the waivers", "Records"),
+    "waivers": Lazy("release_people:waivers", "List the waivers, asked for and granted", "Records"),
 }
 
 
 @click.group(cls=Group, lazy=LAZY)
 def release() -> None:
-    """Releases: drafted, built, rehearsed, signed, authorised, deployed, closed.
+    """Releases, from draft to closed.
 
-    A package is a manifest (release.yaml) and its files. The manifest says what the release is made of, how it is
-    installed, and what is different on a host afterwards: whatever else changes is not as released.
+    They are built, rehearsed, signed, authorised and deployed. A package is a manifest (release.yaml) and its files.
+    The manifest says what the release is made of, how it is installed, and what is different on a host afterwards:
+    whatever else changes is not as released.
     """
+
+
+@release.result_callback()
+@click.pass_context
+def _remind(context: click.Context, result: Any) -> Any:
+    """Say how much waits for whoever ran a command of this group, and hand its exit code on."""
+    session = context.meta.get(SESSION)
+    if session is not None:
+        from .inbox import remind
+
+        remind(session)
+    return result
 
 
 @release.command("list", examples="verdelta release list")

@@ -52,9 +52,9 @@ def draft(session: Session, name: str, version: str, kind: str, service: str, pl
 @click.option("--open", "only_open", is_flag=True, help="Only what is left to do.")
 @connected
 def gates(session: Session, name: str, version: str, only_open: bool) -> int:
-    """Show what a release must have before each state: met, not met or waived, by what, and whose turn it is.
+    """Show what a release must have, and whose turn it is.
 
-    Exit code 3 while a gate is not met.
+    Gate by gate, before each state: met, not met or waived, by what and whom. Exit code 3 while a gate is not met.
     """
     found = session.api.get(path_of("releases", name, version, "gates"))
     left = [gate for gate in found["gates"] if gate["status"] in ("not_met", "owed")]
@@ -106,7 +106,7 @@ def reject(session: Session, name: str, version: str, reason: str, yes: bool) ->
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @connected
 def close(session: Session, name: str, version: str, yes: bool) -> None:
-    """Close a release that is deployed, and owes nothing any more."""
+    """Close a release that is deployed, and owes nothing."""
     confirm(f"Close {name} {version}? Nothing of it can be changed afterwards.", yes=yes)
     done = session.api.post(path_of("releases", name, version, "closure"))
     session.show(done, lambda: _line(done, "closed"))

@@ -38,11 +38,12 @@ SEVERITIES = ("low", "medium", "high", "critical")
 @click.option("--code-file", metavar="FILE", help="File with a code of your second step, for scripts; - reads stdin.")
 @connected
 def sign(session: Session, name: str, version: str, purpose: str, code_file: str | None) -> None:
-    """Sign a release, as the person that you logged in as, with a code of your second step.
+    """Sign a release, with a code of your second step.
 
-    What you sign is shown first, in words. The signature binds the package and what it may change: it is void when
-    either changes. acceptance is signed by the test manager, business by the business approver, implementation by the
-    release manager, change by the change manager; nobody signs on two sides of one release.
+    You sign as the person that you logged in as. What you sign is shown first, in words. The signature binds the
+    package and what it may change: it is void when either changes. acceptance is signed by the test manager, business
+    by the business approver, implementation by the release manager, change by the change manager; nobody signs on two
+    sides of one release.
     """
     binding = session.api.get(path_of("releases", name, version, "sign-offs", purpose, "statement"))
     session.say(plain(binding["statement"]))
@@ -68,7 +69,7 @@ def _code(file: str | None) -> str:
 @click.argument("version")
 @connected
 def sign_offs(session: Session, name: str, version: str) -> None:
-    """List what was signed of a release, by whom, and whether it still holds."""
+    """List what was signed, by whom, and whether it still holds."""
     found = session.api.get(path_of("releases", name, version, "sign-offs"))
     columns = (
         Column("FOR", lambda one: one["purpose"]),
@@ -89,7 +90,7 @@ def sign_offs(session: Session, name: str, version: str) -> None:
 @click.argument("version")
 @connected
 def people(session: Session, name: str, version: str) -> None:
-    """List who stands on which side of a release, and since what."""
+    """List who stands on which side of a release."""
     found = session.api.get(path_of("releases", name, version, "people"))
     session.show(found, lambda: _people(found, session.wide))
 
@@ -112,9 +113,10 @@ def _people(found: list[dict[str, Any]], wide: bool) -> Any:
 @click.argument("role", type=click.Choice(DUTIES))
 @connected
 def appoint(session: Session, name: str, version: str, person: str, role: str) -> None:
-    """Appoint a person to a duty in a release: from then on nobody else does it.
+    """Appoint a person to a duty in a release.
 
-    Who makes a release does not test it: a person on one side is refused on another, for good.
+    From then on nobody else does it. Who makes a release does not test it: a person on one side is refused on
+    another, for good.
     """
     found = session.api.post(path_of("releases", name, version, "people"), {"person": person, "role": role})
     session.show(found, lambda: _people(found, session.wide))
@@ -138,7 +140,10 @@ def appoint(session: Session, name: str, version: str, person: str, role: str) -
 @click.option("--report", metavar="FILE", help="A file that shows it; it is kept in the library.")
 @connected
 def record(session: Session, name: str, version: str, what: str, passed: bool, note: str, report: str | None) -> None:
-    """Put on record that something which the policy asks for was done for the present package."""
+    """Put on record that something was done.
+
+    It is something that the policy asks for, and it counts for the present package alone.
+    """
     order: dict[str, Any] = {"of": what, "passed": passed, "note": note}
     if report:
         order["artifact"] = bring_in(session, Path(report))
@@ -151,7 +156,7 @@ def record(session: Session, name: str, version: str, what: str, passed: bool, n
 @click.argument("version")
 @connected
 def known_errors(session: Session, name: str, version: str) -> None:
-    """List the known errors of a release, with how to live with them."""
+    """List the known errors, with how to live with them."""
     found = session.api.get(path_of("releases", name, version, "known-errors"))
     columns = (
         Column("NUMBER", lambda one: one["id"]),
@@ -182,7 +187,7 @@ def known_errors(session: Session, name: str, version: str) -> None:
 def known_error(
     session: Session, name: str, version: str, title: str, severity: str, workaround: str, component: str
 ) -> None:
-    """Write down an error that was found in the present package."""
+    """Write down an error that was found."""
     order = {"title": title, "severity": severity, "workaround": workaround, "component": component}
     made = session.api.post(path_of("releases", name, version, "known-errors"), order)
     session.show(made, lambda: Text(plain(f"✔ known error {made['id']}: {title}"), style=signs.GOOD))
@@ -200,7 +205,7 @@ def known_error(
 @click.option("--accepted", metavar="TEXT", help="Why it is accepted as it is.")
 @connected
 def resolve(session: Session, number: int, fixed: str | None, accepted: str | None) -> None:
-    """Say of a known error that it is fixed, or that it is accepted as it is."""
+    """Say that a known error is fixed, or accepted as it is."""
     if bool(fixed) == bool(accepted):
         raise InvalidInput("an error is fixed or accepted", mend='Say which: --fixed "how", or --accepted "why"')
     order = {"state": "fixed" if fixed else "accepted", "resolution": fixed or accepted}
@@ -224,7 +229,10 @@ def resolve(session: Session, number: int, fixed: str | None, accepted: str | No
 @click.option("--until", required=True, metavar="MOMENT", help="When the waiver ends, with its time zone.")
 @connected
 def waive(session: Session, name: str, version: str, gate: str, reason: str, until: str) -> None:
-    """Ask for a gate to be waived; it is, once a second person grants it.  A sign-off is never waived."""
+    """Ask for a gate to be waived.
+
+    It is waived once a second person grants it. A sign-off is never waived.
+    """
     order = {"gate": gate, "reason": reason, "expires_at": until}
     made = session.api.post(path_of("releases", name, version, "waivers"), order)
     session.show(made, lambda: _asked(made))
@@ -250,7 +258,7 @@ def grant(session: Session, number: int) -> None:
 @click.argument("version")
 @connected
 def waivers(session: Session, name: str, version: str) -> None:
-    """List the waivers of a release, asked for and granted."""
+    """List the waivers, asked for and granted."""
     found = session.api.get(path_of("releases", name, version, "waivers"))
     columns = (
         Column("NUMBER", lambda one: one["id"]),

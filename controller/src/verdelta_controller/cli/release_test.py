@@ -49,10 +49,11 @@ def test(
     watched: bool,
     timeout: float | None,
 ) -> int:
-    """Rehearse a release on test hosts: the same roll-out and the same audits as later.
+    """Rehearse a release on test hosts.
 
-    Each host is audited, installed on, audited again, and the criteria of the package are tried on it. What was
-    observed to change is then reviewed: verdelta release rehearsed NAME VERSION
+    It is the same roll-out as later, with the same audits. Each host is audited, installed on, audited again, and the
+    criteria of the package are tried on it. What was observed to change is then reviewed: verdelta release rehearsed
+    NAME VERSION
     """
     if not (hosts or group or environment):
         raise InvalidInput("a rehearsal needs at least one host", mend="Name a --host, a --group or an --environment.")
@@ -66,7 +67,7 @@ def test(
 @click.argument("version")
 @connected
 def criteria(session: Session, name: str, version: str) -> int:
-    """Show what a release will be accepted by, and how each criterion came out.  Exit code 3 while one is open."""
+    """Show what a release will be accepted by, and how that came out.  Exit code 3 while a criterion is open."""
     found = session.api.get(path_of("releases", name, version, "criteria"))
     session.show(found, lambda: _criteria(found, session.wide))
     return 0 if found["passed"] else 3
@@ -119,7 +120,7 @@ def result(
     junit: str | None,
     evidence: str | None,
 ) -> None:
-    """Tell how one criterion came out: a manual step, a measured value, or a test report."""
+    """Tell how one criterion came out.  It is a manual step, a measured value, or a test report."""
     order: dict[str, Any] = {"note": note}
     if passed is not None:
         order["passed"] = passed
@@ -176,7 +177,7 @@ def _bytes(path: Path) -> bytes:
 def rehearsed(
     session: Session, name: str, version: str, target: str | None, source: str | None, accept_all: bool, yes: bool
 ) -> None:
-    """Review what the rehearsal was observed to change, line by line, and accept it.
+    """Review what the rehearsal was observed to change, and accept it.
 
     The lines are offered ready to be accepted: values that differ from host to host are "any" already. Loosen one by
     {pattern: "1.*"}, {at_least: "1.1"} or any; strike out what the release must not change: then it is mended, for

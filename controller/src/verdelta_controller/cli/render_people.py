@@ -16,10 +16,11 @@ COMING = Sign("·", "to come", signs.IDLE)
 OVER = Sign("■", "over", signs.IDLE)
 
 
-def whoami(document: Document) -> RenderableType:
-    """Return who is asking."""
+def whoami(document: Document, waiting: str = "") -> RenderableType:
+    """Return who is asking, and (of a person) how much waits for her."""
     kind = "a person" if document["is_person"] else "a token, which never signs"
-    return facts([("name", document["name"]), ("is", kind), ("roles", document["roles"])])
+    inbox = [("inbox", waiting)] if waiting else []
+    return facts([("name", document["name"]), ("is", kind), ("roles", document["roles"]), *inbox])
 
 
 def people(documents: Sequence[Document], wide: bool = False) -> RenderableType:

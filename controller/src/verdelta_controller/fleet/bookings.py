@@ -5,7 +5,7 @@ same exclusive time at the same moment, the second one sees the first one's book
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -152,6 +152,23 @@ class Bookings:
         return [
             Booked(booking, name, _state(booking), conflicts[name].get(booking.id or 0, [])) for booking, name in found
         ]
+
+    def conflicting(self, names: Collection[str]) -> list[Booked]:
+        """Return the bookings by or for these people and teams that are not over and conflict with others."""
+        hers = or_(col(EnvironmentBooking.booked_by).in_(names), col(EnvironmentBooking.booked_for).in_(names))
+        with self._database.reading() as session:
+            booked = select(EnvironmentBooking.environment_id).where(hers, *to_come()).distinct()
+            wanted = select(Environment).where(col(Environment.id).in_(booked)).order_by(Environment.name)
+            all_there = [(of, _to_come(session, of)) for of in session.exec(wanted)]
+        found: list[Booked] = []
+        for of, known in all_there:
+            conflicts = rules.conflicts(map(_slot, known))
+            found += [
+                Booked(one, of.name, _state(one), conflicts[one.id or 0])
+                for one in known
+                if one.id in conflicts and not {one.booked_by, one.booked_for}.isdisjoint(names)
+            ]
+        return found
 
     def _record(self, session: Session, kind: str, booked: Booked, actor: str) -> None:
         booking = booked.booking

@@ -58,7 +58,7 @@ class EnvironmentView(BaseModel):
     name: str = Field(examples=["live-eu"])
     stage: str = Field(examples=["live"])
     team: str = Field(examples=["web operations"])
-    description: str
+    description: str = Field(examples=["what customers see"])
     hosts: int = Field(examples=[40])
     created_at: Moment
 
@@ -128,7 +128,7 @@ class BookingView(BaseModel):
     booked_at: Moment
     booked_by: str = Field(examples=["release-manager"])
     closed_at: Moment | None = Field(description="when it was cancelled or ended early")
-    closed_by: str | None
+    closed_by: str | None = Field(examples=["release-manager"])
 
 
 @router.get("")

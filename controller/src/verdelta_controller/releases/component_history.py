@@ -1,4 +1,4 @@
-"""The way of each component from development or purchase to live operation, as the packages of a release tell it.  Pure.
+"""The way of each component from development or purchase to live operation, as packages tell it.  Pure.
 
 A manifest says where a component stands when the package is built; from there the release carries it on: what was
 accepted is tested, what is deployed is live.
@@ -47,7 +47,7 @@ class Step(NamedTuple):
 
 
 def history(packages: Iterable[Built], named: str = "") -> list[Step]:
-    """Return every step of every component (or of the one named), by component and time; only what differs is a step."""
+    """Return every step of every component, or of the one named, by component and time: what differs is a step."""
     steps: dict[str, list[Step]] = {}
     for built in sorted(packages, key=lambda one: one.built_at):
         for component in built.components:
@@ -74,7 +74,7 @@ def _step(component: Component, built: Built) -> Step:
 
 
 def _status(component: Component, state: ReleaseState | None) -> str:
-    """Return the status that was written, or the one that the release has carried the component to, if that is later."""
+    """Return the status that was written, or the one to which the release has carried it, if that is later."""
     carried = _CARRIED.get(state) if state else None
     known = [status for status in (component.status, carried) if status is not None]
     return max(known, key=_ORDER.index).value if known else ""

@@ -68,6 +68,7 @@ class Rehearsed:
     detail: str
     by: str
     at: datetime
+    open_criteria: Sequence[str] = ()  # without a result
 
 
 @dataclass(frozen=True)

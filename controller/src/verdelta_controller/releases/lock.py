@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from verdelta_agent.model import canonical
 
@@ -40,6 +40,26 @@ _TOLD = (
 )
 
 
+_FILE: dict[str, JsonValue] = {"sha256": "9f2c" * 16, "size": 48120}
+_COMPONENT: dict[str, JsonValue] = {
+    "ref": "labapp@1.1",
+    "kind": "in-house-application",
+    "name": "labapp",
+    "version": "1.1",
+    "licence": "Apache-2.0",
+    "files": {"labapp-1.1.deb": _FILE},
+}
+_LOCK: dict[str, JsonValue] = {
+    "lock": SCHEMA,
+    "release": "labapp",
+    "version": "1.1",
+    "service": "lab",
+    "components": [_COMPONENT],
+    "configuration": {"software": ["labapp@1.1"]},
+    "install": "install_packages.yml",
+}
+
+
 class Frozen(BaseModel):
     """A frozen model without unknown fields."""
 
@@ -49,12 +69,16 @@ class Frozen(BaseModel):
 class LockedFile(Frozen):
     """A file of the package."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_FILE]})
+
     sha256: Sha256
     size: int = Field(ge=0, description="bytes")
 
 
 class LockedComponent(Frozen):
     """A component with everything that tells it from another one; what the manifest does not say is left out."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_COMPONENT]})
 
     ref: str = Field(description="what it is called in this lock: name@version", examples=["labapp@1.1"])
     kind: Kind
@@ -79,6 +103,8 @@ class LockedComponent(Frozen):
 
 class Lock(Frozen):
     """The pinned components of a release package, and its final configuration."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_LOCK]})
 
     lock: str = SCHEMA
     release: str

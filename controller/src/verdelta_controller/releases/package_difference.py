@@ -58,8 +58,8 @@ class DeclaredDifference(BaseModel):
     section: str = Field(examples=["software.dpkg"])
     key: str = Field(examples=["labapp:*"])
     change: Change
-    before: Any = None
-    after: Any = None
+    before: Any = Field(default=None, examples=[{"version": "1.0"}])
+    after: Any = Field(default=None, examples=[{"version": "1.1"}])
 
 
 class PackageDifference(BaseModel):

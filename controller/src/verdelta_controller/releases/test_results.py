@@ -50,10 +50,12 @@ class BuilderTests(_Model):
     `left_out` says that tests were there and the builder chose not to run them.
     """
 
-    passed: int = Field(default=0, ge=0, le=10**6)
-    failed: int = Field(default=0, ge=0, le=10**6)
-    skipped: int = Field(default=0, ge=0, le=10**6)
-    left_out: bool = Field(default=False, description="the tests of the manifest were not run (--without-tests)")
+    passed: int = Field(default=0, ge=0, le=10**6, examples=[214])
+    failed: int = Field(default=0, ge=0, le=10**6, examples=[0])
+    skipped: int = Field(default=0, ge=0, le=10**6, examples=[2])
+    left_out: bool = Field(
+        default=False, examples=[False], description="the tests of the manifest were not run (--without-tests)"
+    )
     results: list[CaseResult] = Field(default=[], max_length=MOST_KEPT)
 
     @property

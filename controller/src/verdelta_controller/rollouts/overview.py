@@ -2,16 +2,27 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
 from ..foundation.database import Database
 from ..releases.service import ReleaseService
-from .states import ENDED
+from .states import ENDED, RolloutState
 from .tables import Deployment, Rollout
 from .views import host_view, summary_view
+
+
+class Suspended(NamedTuple):
+    """A roll-out that a person has to decide on, and since when."""
+
+    number: int
+    purpose: str
+    reason: str
+    release: str  # name and version
+    since: datetime
 
 
 class Overview:
@@ -33,6 +44,30 @@ class Overview:
             for rollout_id, state, count in session.exec(counted):
                 tallies[rollout_id][state] = count
         return tallies
+
+    def suspended(self) -> list[Suspended]:
+        """Return the roll-outs that are suspended, the oldest first; since when, says the last move of their hosts."""
+        moved = func.max(Deployment.changed_at)
+        wanted = (
+            select(Rollout, moved)
+            .join(Deployment, col(Deployment.rollout_id) == col(Rollout.id), isouter=True)
+            .where(Rollout.state == RolloutState.SUSPENDED.value)
+            .group_by(col(Rollout.id))
+            .order_by(col(Rollout.id))
+        )
+        with self._database.reading() as session:
+            found = session.exec(wanted).all()
+        releases = {number: self._releases.by_id(number) for number in {rollout.release_id for rollout, _ in found}}
+        return [
+            Suspended(
+                rollout.id or 0,
+                rollout.purpose,
+                rollout.reason,
+                f"{releases[rollout.release_id].name} {releases[rollout.release_id].version}",
+                since or rollout.created_at,
+            )
+            for rollout, since in found
+        ]
 
     def newest_on(self, host_ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """Return the newest deployment on each host that has one, with its roll-out, as people see them."""
