@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.concurrently import at_once
-from tests.support.web import a_client, a_controller, a_token
+from tests.support.web import CI, a_client, a_controller, a_token
 
 from verdelta_controller.access.rules import Role
 from verdelta_controller.foundation.errors import InvalidInput
@@ -112,5 +112,5 @@ def test_a_package_of_ten_thousand_files_with_long_names_is_taken_in(services: S
         "components: [{kind: in-house-application, name: big, version: '1', files: [tree]}]\n"
     )
     paths = {f"tree/{'long-name/' * 10}{number}": files[number % 100][0].sha256 for number in range(10_000)}
-    release, is_new = services.releases.build(manifest, paths, "release.yaml", "ci")
+    release, is_new = services.releases.build(manifest, paths, "release.yaml", CI)
     assert is_new and len(release.files) == 10_000

@@ -123,7 +123,6 @@ DEMANDED = {
         POST /releases/{name}/{version}/waivers
         POST /known-errors/{number}/resolution
         POST /waivers/{number}/grant
-        POST /releases
         """,
     Permission.SIGN: "POST /releases/{name}/{version}/sign-offs/{purpose}",
     Permission.MANAGE_POLICY: "POST /policies",

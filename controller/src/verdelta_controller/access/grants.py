@@ -93,7 +93,7 @@ class Grants:
             return {}
         roles: dict[Role, str | None] = {}
         with self._database.reading() as session:
-            for grant in session.exec(_in_force(actor.person_id, now())):
+            for grant in session.exec(_IN_FORCE, params={"person_id": actor.person_id, "at": now()}):
                 role, known = Role(grant.role), roles.get(Role(grant.role), grant.lent_by)
                 own = grant.lent_by is None or known is None
                 roles[role] = None if own else min(grant.lent_by or "", known or "")  # as `held` chooses
@@ -103,9 +103,10 @@ class Grants:
         """Return what is lent to a person now and ends before a moment, each with the name of who lent it."""
         if actor.person_id is None:
             return []
-        ending = _in_force(actor.person_id, now()).where(col(RoleGrant.lent_by).is_not(None))
+        lent = _IN_FORCE.where(col(RoleGrant.lent_by).is_not(None), col(RoleGrant.ends_at) <= before)
+        ending = lent.order_by(col(RoleGrant.ends_at))
         with self._database.reading() as session:
-            found = session.exec(ending.where(col(RoleGrant.ends_at) <= before).order_by(col(RoleGrant.ends_at))).all()
+            found = session.exec(ending, params={"person_id": actor.person_id, "at": now()}).all()
             lenders = select(Person.id, Person.name).where(col(Person.id).in_([grant.lent_by for grant in found]))
             names = dict(session.exec(lenders).all())
         return [(grant, names[grant.lent_by or ""]) for grant in found]

@@ -66,7 +66,8 @@ def sbom(session: Session, name: str, version: str) -> None:
 def components(session: Session, name: str, component: str) -> None:
     """Show the way of each component to live operation.
 
-    It begins with development or purchase, as manifests say. A line for each package in which its version, status or owner became another one.
+    It begins with development or purchase, as manifests say. A line for each package in which its version, status or
+    owner became another one.
     """
     found = session.api.get("release-components", release=name, component=component)
     columns = (
