@@ -89,7 +89,7 @@ def test_one_release_by_six_people(controller: Controller, lab: Lab, tmp_path: P
     assert state_of(controller) == "built"
     assert "labapp 1.0" in rita.run("release", "gates", "labapp", "1.0", expect=3).stdout
     refused = rita.run("release", "authorise", "labapp", "1.0", "--yes", expect=5).stderr
-    assert "has to be in_test first" in refused
+    assert "has to be in test first" in refused
 
     # Rehearsed in test, by somebody who did not build it: bob tries, and is refused.
     assert (

@@ -415,6 +415,11 @@ def get(session: Session, name: str, version: str, *, lock: bool = False) -> Rel
     return found
 
 
+def in_words(state: str) -> str:
+    """Return a state as it stands in a sentence."""
+    return state.replace("_", " ")
+
+
 def label_of(release: Release) -> str:
     """Return what to call a release: its name and version."""
     return f"{release.name} {release.version}"
@@ -432,7 +437,7 @@ def _check_gates(session: Session, release: Release, wanted: ReleaseState) -> No
     missing = gates.left_out(policy, found, wanted)
     if missing:
         raise GateClosed(
-            f"{label} is {release.state}: by the policy {policy.policy} it has to be {missing[0].value} first",
+            f"{label} is {in_words(release.state)}: by the policy {policy.policy} it has to be {in_words(missing[0])} first",
             mend=f"verdelta release gates {label} shows what is left to do.",
         )
     closed = gates.in_the_way(gates.checklist(policy, found, now()), wanted)
@@ -440,7 +445,7 @@ def _check_gates(session: Session, release: Release, wanted: ReleaseState) -> No
         said = "\n".join(f"  {line.gate}: {line.evidence}" for line in closed)
         count = "1 gate is" if len(closed) == 1 else f"{len(closed)} gates are"
         raise GateClosed(
-            f"{label} cannot become {wanted.value}: {count} not met\n{said}",
+            f"{label} cannot become {in_words(wanted)}: {count} not met\n{said}",
             mend=f"verdelta release gates {label} shows what to do, and whose turn it is.",
         )
 
