@@ -1,4 +1,4 @@
-"""python -m benchmarks [agent] [matrix] [wave]: print the figures, and the machine that they were measured on."""
+"""python -m benchmarks [agent] [inbox] [matrix] [wave]: print the figures, and the machine they were measured on."""
 
 import os
 import platform
@@ -7,15 +7,17 @@ from datetime import date
 
 from tests.lab import why_not
 
-from benchmarks import agent, matrix, wave
+from benchmarks import agent, inbox, matrix, wave
 
 
 def main() -> None:
     """Run the benchmarks named, or all of them."""
-    wanted = sys.argv[1:] or ["agent", "matrix", "wave"]
+    wanted = sys.argv[1:] or ["agent", "inbox", "matrix", "wave"]
     print(f"{date.today()} · {machine()}")
     if "agent" in wanted:
         agent.run()
+    if "inbox" in wanted:
+        inbox.run()
     if "matrix" in wanted:
         matrix.run()
     if "wave" in wanted:
