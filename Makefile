@@ -21,6 +21,7 @@ check: $(READY) ## formatting, linting, types, the floors of the architecture, a
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/write-section-reference --check
+	$(BIN)/python scripts/write-policy-reference --check
 
 soak: $(READY) debian-packages ## the long tests
 	$(BIN)/python -m pytest -m soak

@@ -8,7 +8,7 @@ from datetime import date
 
 from tests.lab import why_not
 
-from benchmarks import agent, build, library, matrix, people, wave
+from benchmarks import agent, build, inbox, library, matrix, people, wave
 
 
 def _wave() -> None:
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "agent": agent.run,
     "build": build.run,
     "people": people.run,
+    "inbox": inbox.run,
     "library": library.run,
     "matrix": matrix.run,
     "wave": _wave,

@@ -53,12 +53,25 @@ def fill(services: Services) -> list[str]:
     ]
     releases = [
         {
+            "id": number + 1,
             "name": f"app-{number}",
             "version": "1.0",
             "type": "minor",
             "service": "lab",
             "state": "built",
+            "policy_number": 1,
             "digest": digests[number],
+            "passed": ["built"],
+            "drafted_at": now(),
+            "drafted_by": "ci",
+            "authorised_changes": [],
+        }
+        for number in range(RELEASES)
+    ]
+    packages = [
+        {
+            "digest": digests[number],
+            "release_id": number + 1,
             "manifest": {},
             "source": "",
             "files": {f"f{at}": digests[number * FILES // 2 + at] for at in range(FILES)},
@@ -70,6 +83,7 @@ def fill(services: Services) -> list[str]:
     with services.database.transaction() as session:
         session.execute(insert(tables["artifact"]), artifacts)
         session.execute(insert(tables["release"]), releases)
+        session.execute(insert(tables["release_package"]), packages)
     return digests
 
 

@@ -208,7 +208,12 @@ def _task_of(one: Any) -> str:
         return SIGNED_BY[one.of].value
     if isinstance(one, gate.Record):
         return one.by.value
-    return _TASKS.get(type(one), Role.RELEASE_MANAGER).value
+    return role_of(type(one)).value
+
+
+def role_of(kind: type) -> Role:
+    """Return whose task a kind of gate is, unless a gate says so itself."""
+    return _TASKS.get(kind, Role.RELEASE_MANAGER)
 
 
 _TASKS: dict[type, Role] = {

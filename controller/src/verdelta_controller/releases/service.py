@@ -436,8 +436,9 @@ def _check_gates(session: Session, release: Release, wanted: ReleaseState) -> No
     label = label_of(release)
     missing = gates.left_out(policy, found, wanted)
     if missing:
+        first = f"by the policy {policy.policy} it has to be {in_words(missing[0])} first"
         raise GateClosed(
-            f"{label} is {in_words(release.state)}: by the policy {policy.policy} it has to be {in_words(missing[0])} first",
+            f"{label} is {in_words(release.state)}: {first}",
             mend=f"verdelta release gates {label} shows what is left to do.",
         )
     closed = gates.in_the_way(gates.checklist(policy, found, now()), wanted)
