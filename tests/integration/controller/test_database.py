@@ -1,5 +1,6 @@
 """The database keeps its promises on SQLite and PostgreSQL alike: schema, moments, transactions, and its errors."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,9 @@ from verdelta_controller import wiring
 from verdelta_controller.access.tables import ApiToken
 from verdelta_controller.foundation.database import Database, alembic_config
 from verdelta_controller.foundation.errors import Conflict, InvalidInput, Unavailable
+from verdelta_controller.releases.policy import Policy
+from verdelta_controller.releases.tables import Package, PolicyVersion, Release
+from verdelta_controller.rollouts.tables import Rollout
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 assert wiring.TABLES  # every feature's tables are known from here on
@@ -37,7 +41,7 @@ def a_token(name: str, moment: datetime = NOON) -> ApiToken:
 
 def run_alembic(database: Database, step: str, *arguments: str) -> None:
     config = alembic_config()
-    with database.engine.begin() as connection:
+    with database.migrating() as connection:
         config.attributes["connection"] = connection
         getattr(command, step)(config, *arguments)
 
@@ -308,3 +312,39 @@ def test_a_busy_pool_is_said_to_be_busy(tmp_path: Path, monkeypatch: pytest.Monk
     for connection in held:
         connection.close()
     database.close()
+
+
+def test_releases_of_an_older_version_keep_what_they_were_and_what_they_may_change(database):
+    run_alembic(database, "downgrade", "0002")
+    change = [{"section": "software.dpkg", "key": "labapp:*", "after": {"version": "1.1"}}]
+    manifest = json.dumps({"release": "labapp", "version": "1.1", "changes": change})
+    columns = "id, name, version, type, service, state, digest, manifest, source, files, built_at, built_by"
+    values = (
+        f"1, 'labapp', '1.1', 'minor', 'lab', 'deployed', 'abc', '{manifest}', 'written', '{{}}', '2026-11-22', 'ci'"
+    )
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(
+                f"insert into release ({columns}, authorised_at, authorised_by, authorised_change)"  # noqa: S608
+                f" values ({values.replace(':', chr(92) + ':')}, '2026-11-22', 'ann', 'frozen')"
+            )
+        )
+        connection.execute(
+            text(
+                "insert into rollout (id, release_id, state, run, reason, cancelled, created_at, created_by)"
+                " values (1, 1, 'finished', 1, '', false, '2026-11-22', 'ann')"
+            )
+        )
+    database.migrate()
+    with database.reading() as session:
+        release, package, rollout = session.get(Release, 1), session.get(Package, "abc"), session.get(Rollout, 1)
+        policy = session.get(PolicyVersion, release.policy_number)
+    assert release.authorised_changes == change and release.state == "deployed" and release.drafted_by == "ci"
+    assert package.manifest["release"] == "labapp" and package.source == "written" and package.release_id == 1
+    assert (rollout.package, rollout.purpose) == ("abc", "deployment")
+    assert Policy.model_validate(policy.document).policy == "one-person"
+
+    run_alembic(database, "downgrade", "0002")
+    with database.engine.begin() as connection:
+        assert connection.execute(text("select source, built_by from release")).one() == ("written", "ci")
+    database.migrate()

@@ -112,7 +112,7 @@ class Database:
         """
         config = alembic_config()
         try:
-            with self._writing.begin() as connection:
+            with self.migrating() as connection:
                 if not self._is_sqlite:
                     connection.execute(select(func.pg_advisory_xact_lock(MIGRATING)))
                 self._check_known(connection, config)
@@ -120,6 +120,32 @@ class Database:
                 command.upgrade(config, "head")
         except DatabaseError as error:
             raise InvalidInput(f"database {self.name}: {error.orig}", mend="Give another one.") from error
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """Yield a connection whose work is committed at the end, or not at all, for changes of the schema.
+
+        SQLite changes a table by making it anew, and to drop the old one would break what refers to it.  So references
+        are not enforced while that goes on (https://sqlite.org/lang_altertable.html, "Making Other Kinds Of Table
+        Schema Changes"), and checked as a whole at the end.
+        """
+        if not self._is_sqlite:
+            with self._writing.begin() as connection:
+                yield connection
+            return
+        with self._writing.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.execute("PRAGMA foreign_keys=OFF")
+            try:
+                with connection.begin():
+                    yield connection
+                    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                    if broken is not None:
+                        raise VerdeltaError(
+                            f"database {self.name}: a row of {broken[0]} refers to one that is not there"
+                        )
+            finally:
+                driver.execute("PRAGMA foreign_keys=ON")
 
     def _check_known(self, connection: Connection, config: Config) -> None:
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
