@@ -1,30 +1,44 @@
-"""python -m benchmarks [agent] [inbox] [matrix] [wave]: print the figures, and the machine they were measured on."""
+"""python -m benchmarks [NAME …]: print the figures, and the machine that they were measured on."""
 
 import os
 import platform
 import sys
+from collections.abc import Callable
 from datetime import date
 
 from tests.lab import why_not
 
-from benchmarks import agent, inbox, matrix, wave
+from benchmarks import agent, build, inbox, library, matrix, people, wave
+
+
+def _wave() -> None:
+    """Measure the wave where there can be a lab, and say so where there cannot."""
+    if reason := why_not():
+        print(f"wave: not measured: {reason}")
+    else:
+        wave.run()
+
+
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "agent": agent.run,
+    "build": build.run,
+    "people": people.run,
+    "inbox": inbox.run,
+    "library": library.run,
+    "matrix": matrix.run,
+    "wave": _wave,
+}
 
 
 def main() -> None:
     """Run the benchmarks named, or all of them."""
-    wanted = sys.argv[1:] or ["agent", "inbox", "matrix", "wave"]
+    wanted = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in wanted if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"there is no benchmark {unknown[0]}; there are: {', '.join(BENCHMARKS)}")
     print(f"{date.today()} · {machine()}")
-    if "agent" in wanted:
-        agent.run()
-    if "inbox" in wanted:
-        inbox.run()
-    if "matrix" in wanted:
-        matrix.run()
-    if "wave" in wanted:
-        if reason := why_not():
-            print(f"wave: not measured: {reason}")
-        else:
-            wave.run()
+    for name in wanted:
+        BENCHMARKS[name]()
 
 
 def machine() -> str:

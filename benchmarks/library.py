@@ -22,7 +22,7 @@ from verdelta_controller.wiring import Services
 RELEASES, FILES = 10_000, 20  # releases, and files of each
 
 
-def main() -> None:
+def run() -> None:
     """Print the figures."""
     with tempfile.TemporaryDirectory() as folder, a_controller(Path(folder)) as services:
         digests = fill(services)
@@ -53,12 +53,25 @@ def fill(services: Services) -> list[str]:
     ]
     releases = [
         {
+            "id": number + 1,
             "name": f"app-{number}",
             "version": "1.0",
             "type": "minor",
             "service": "lab",
             "state": "built",
+            "policy_number": 1,
             "digest": digests[number],
+            "passed": ["built"],
+            "drafted_at": now(),
+            "drafted_by": "ci",
+            "authorised_changes": [],
+        }
+        for number in range(RELEASES)
+    ]
+    packages = [
+        {
+            "digest": digests[number],
+            "release_id": number + 1,
             "manifest": {},
             "source": "",
             "files": {f"f{at}": digests[number * FILES // 2 + at] for at in range(FILES)},
@@ -70,6 +83,7 @@ def fill(services: Services) -> list[str]:
     with services.database.transaction() as session:
         session.execute(insert(tables["artifact"]), artifacts)
         session.execute(insert(tables["release"]), releases)
+        session.execute(insert(tables["release_package"]), packages)
     return digests
 
 
@@ -89,4 +103,4 @@ def show(what: str, action: Callable[[], object]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run()

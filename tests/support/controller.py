@@ -43,9 +43,13 @@ class Controller:
     @property
     def environment(self) -> list[str]:
         """The settings of this controller and its client, for env(1)."""
+        return self.environment_for(self.profile)
+
+    def environment_for(self, profile: Path) -> list[str]:
+        """The settings of this controller and a client with a profile of its own, for env(1)."""
         settings = {
             "VERDELTA_STATE": self.state,
-            "VERDELTA_PROFILE": self.profile,
+            "VERDELTA_PROFILE": profile,
             "VERDELTA_LISTEN": self._lab.gateway,
             "VERDELTA_PORT": PORT,
             "VERDELTA_URL": self.url,
@@ -88,13 +92,22 @@ class Controller:
         self, *arguments: str, check: bool = True, data: str | None = None, timeout: float = 240
     ) -> "subprocess.CompletedProcess[str]":
         """Run `verdelta …` inside the lab."""
-        options: dict[str, Any] = {"check": False, "timeout": timeout, "input": data} if data else {}
-        options = options or {"check": False, "timeout": timeout}
-        done = self._lab.run([*self.environment, *COMMAND, *arguments], **options)
+        done = self.run_with(self.environment, *arguments, data=data, timeout=timeout)
         if check:
             said = f"{done.stdout}\n{done.stderr}\n{self.log()[-1500:] if done.returncode else ''}"
             assert done.returncode == 0, f"verdelta {' '.join(arguments)}: {done.returncode}\n{said}"
         return done
+
+    def run_with(
+        self, environment: Sequence[str], *arguments: str, data: str | None = None, timeout: float = 240
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run `verdelta …` inside the lab, as whom the environment says."""
+        options: dict[str, Any] = {"input": data} if data else {}
+        return self._lab.run([*environment, *COMMAND, *arguments], check=False, timeout=timeout, **options)
+
+    def popen(self, words: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
+        """Begin a command inside the lab."""
+        return self._lab.popen(list(words), **options)
 
     def json(self, *arguments: str, expect: Sequence[int] = (0, 3)) -> Any:
         """Return what a command prints with -o json."""

@@ -24,8 +24,8 @@ from .foundation.errors import VerdeltaError
 from .foundation.schema import REFUSALS
 from .inventory import agent_routes as message_routes
 from .inventory import routes as inventory_routes
+from .library import bundle_routes, site_routes, trace_routes
 from .library import routes as library_routes
-from .library import site_routes, trace_routes
 from .releases import package_routes, policy_routes, record_routes, signing_routes
 from .releases import routes as release_routes
 from .rollouts import evidence_routes, inbox_routes, matrix_routes, rehearsal_routes
@@ -41,6 +41,7 @@ API = (
     matrix_routes,  # before environment_routes, to which any word could be an environment's name
     environment_routes,
     inventory_routes,
+    bundle_routes,
     library_routes,
     site_routes,
     trace_routes,

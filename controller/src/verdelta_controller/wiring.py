@@ -31,6 +31,7 @@ from .inventory.contents import Contents
 from .inventory.device_names import DeviceNames
 from .inventory.service import InventoryService
 from .library import tables as library_tables
+from .library.bundles import Bundles
 from .library.checking import Checking
 from .library.keeping import Keeping
 from .library.retention import Retention
@@ -43,6 +44,7 @@ from .releases import tables as release_tables
 from .releases import usage
 from .releases.audited_components import ReleasedComponents
 from .releases.inbox import ReleaseInbox
+from .releases.packages import PackageService
 from .releases.policy import shipped_policy
 from .releases.policy_service import PolicyService
 from .releases.record_service import RecordService
@@ -64,6 +66,7 @@ from .rollouts.promotion import Promotion
 from .rollouts.proofs import Proofs
 from .rollouts.records import Records
 from .rollouts.rehearsals import RehearsalService
+from .rollouts.release_evidence_export import ReleaseExporter
 from .rollouts.service import RolloutService
 
 # Where the tables of every feature are, so that whoever imports this module has the whole schema at hand.
@@ -105,7 +108,9 @@ class Services:
     retention: Retention
     tracing: Tracing
     uploads: UploadService
+    bundles: Bundles
     releases: ReleaseService
+    packages: PackageService
     tests: TestService
     records: RecordService
     signing_off: SigningOffService
@@ -116,6 +121,7 @@ class Services:
     promotion: Promotion
     matrix: MatrixService
     exporter: Exporter
+    release_exporter: ReleaseExporter
     proofs: Proofs
     engine: Engine
 
@@ -168,6 +174,8 @@ def build(settings: Settings) -> Services:
     engine = DbosEngine(state, conductor)
     environments, components = Environments(database, evidence), ReleasedComponents(database)
     promotion = Promotion(database, environments)
+    packages = PackageService(releases, library)
+    exporter = Exporter(database, evidence, inventory, releases, records, signing_key)
     bookings, overview = Bookings(database, evidence), Overview(database, releases)
     return Services(
         settings=settings,
@@ -192,7 +200,9 @@ def build(settings: Settings) -> Services:
         retention=Retention(database, evidence, usage.files_of, usage.uses, holdings),
         tracing=Tracing(database, library, usage.uses, holdings),
         uploads=uploads,
+        bundles=Bundles(database, evidence, store),
         releases=releases,
+        packages=packages,
         tests=tests,
         records=RecordService(database, evidence, library),
         signing_off=SigningOffService(database, evidence, people),
@@ -202,7 +212,8 @@ def build(settings: Settings) -> Services:
         inbox=Inbox(people, bookings, ReleaseInbox(database, people.grants), overview),
         promotion=promotion,
         matrix=MatrixService(environments, Contents(database), components, promotion),
-        exporter=Exporter(database, evidence, inventory, releases, records, signing_key),
+        exporter=exporter,
+        release_exporter=ReleaseExporter(database, evidence, releases, packages, library, exporter, signing_key),
         proofs=Proofs(database, evidence),
         engine=engine,
     )

@@ -9,7 +9,7 @@ import pytest
 from sqlmodel import select
 from tests.support.scene import Scene
 from tests.support.server import serving
-from tests.support.web import a_controller, a_token
+from tests.support.web import CI, a_controller, a_token
 
 from verdelta_controller.access.rules import Role
 from verdelta_controller.app import create_app
@@ -345,7 +345,7 @@ def build(services: Services, version: str) -> tuple[str, str]:
     """Build a release; return the digest of its own file, and of the one that all versions share."""
     own, shared = bring_in(services, version.encode()), bring_in(services, b"shared", "shared.py")
     files = {"labapp.py": own, "shared.py": shared}
-    services.releases.build(MANIFEST.format(version=version), files, "release.yaml", "ci")
+    services.releases.build(MANIFEST.format(version=version), files, "release.yaml", CI)
     return own, shared
 
 
@@ -432,7 +432,7 @@ def deploy(scene: Scene, services: Services, version: str, host, state: HostStat
     from verdelta_controller.foundation.clock import now
     from verdelta_controller.rollouts.tables import Deployment
 
-    release = services.releases.authorise("labapp", version, "alice")
+    release = services.releases.authorise("labapp", version, CI)
     number = scene.rollout(release, [host])
     with services.database.transaction() as session:
         deployment = session.exec(select(Deployment).where(Deployment.rollout_id == number)).one()

@@ -15,6 +15,7 @@ from verdelta_controller.access import passwords
 from verdelta_controller.access.people import People
 from verdelta_controller.access.people_tables import Attempts, PersonSecret, PersonSession
 from verdelta_controller.access.rules import Actor, Role, Standing
+from verdelta_controller.access.service import AccessService
 from verdelta_controller.foundation.database import Database
 from verdelta_controller.foundation.errors import Conflict, InvalidInput, NotAllowed, NotAuthenticated, NotFound
 from verdelta_controller.foundation.signing import Vault
@@ -67,6 +68,16 @@ def test_a_person_who_is_added_knows_no_password_and_is_not_let_in(people, datab
         people.accounts.create_person("alice", "Another", "root")
     (said,) = evidence(database, "person-added")
     assert (said["by"], said["standing"], said["roles"]) == ("root", "member", ["tester", "auditor"])
+
+
+def test_a_person_and_a_token_have_different_names_so_that_evidence_says_who_it_was(people, alice, database):
+    access = AccessService(database, LOG)
+    with pytest.raises(Conflict, match="alice is a person"):
+        access.create_token("alice", Role.AUDITOR, 1)
+    access.create_token("ci", Role.AUDITOR, 1)
+    access.revoke_token("ci")
+    with pytest.raises(Conflict, match="there is, or was, a token named ci"):
+        people.accounts.create_person("ci", "Ci", "root")
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a b", "a/b", "a\n", "ü", "x" * 64, "a\0", ".."])

@@ -31,6 +31,7 @@ DEMANDED = {
         GET /hosts/{name}/delta
         GET /credentials
         GET /artifacts
+        POST /artifacts/missing
         GET /artifacts/{digest}
         GET /artifacts/{digest}/description
         GET /artifacts/{digest}/content
@@ -41,6 +42,7 @@ DEMANDED = {
         GET /releases
         GET /releases/{name}/{version}
         GET /releases/{name}/{version}/gates
+        GET /releases/{name}/{version}/evidence
         GET /releases/{name}/{version}/people
         GET /releases/{name}/{version}/sign-offs
         GET /releases/{name}/{version}/sign-offs/{purpose}/statement
@@ -55,6 +57,7 @@ DEMANDED = {
         GET /releases/{name}/{version}/sbom
         GET /releases/{name}/{version}/lock
         GET /release-differences
+        GET /release-components
         GET /playbooks
         GET /rollouts
         GET /rollouts/{rollout_id}
@@ -93,14 +96,7 @@ DEMANDED = {
         POST /library/sites/{site}/archive
         POST /artifacts/{digest}/restoration
         """,
-    Permission.BUILD_RELEASE: """
-        PUT /artifacts/{file_name}
-        POST /artifacts/uploads
-        GET /artifacts/uploads/{upload}
-        PUT /artifacts/uploads/{upload}
-        POST /artifacts/uploads/{upload}/completion
-        POST /releases
-        """,
+    Permission.BUILD_RELEASE: "POST /releases",
     Permission.AUTHORISE_RELEASE: """
         POST /library/retired
         POST /releases/drafts
@@ -116,6 +112,12 @@ DEMANDED = {
         POST /releases/{name}/{version}/rejection
         """,
     Permission.RECORD: """
+        POST /artifacts/bundles
+        PUT /artifacts/{file_name}
+        POST /artifacts/uploads
+        GET /artifacts/uploads/{upload}
+        PUT /artifacts/uploads/{upload}
+        POST /artifacts/uploads/{upload}/completion
         POST /releases/{name}/{version}/records
         POST /releases/{name}/{version}/known-errors
         POST /releases/{name}/{version}/waivers

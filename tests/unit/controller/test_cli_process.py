@@ -79,7 +79,7 @@ def test_from_nothing_to_a_release_and_a_clean_end(machine: Machine, tmp_path: P
         built = machine.verdelta("release", "build", tmp_path)
         machine.verdelta("release", "authorise", "labapp", "1.1", "--yes")
         (tmp_path / "labapp.py").write_text("other")
-        other = machine.verdelta("release", "build", tmp_path)
+        other = machine.verdelta("release", "build", tmp_path, "--update-lock")
         audited = machine.verdelta("audit", "h1")
         twice = machine.verdelta("serve", "--port", "0")
         server.send_signal(signal.SIGTERM)

@@ -24,7 +24,7 @@ from .people_rules import Term, check_password, check_person, check_roles
 from .people_tables import Invitation, MergedAccount, PersonSecret, RoleGrant, TeamMember
 from .rules import Role, Standing
 from .second_step import Offer
-from .tables import Person
+from .tables import ApiToken, Person
 
 INVITATION_LIFE = timedelta(days=7)
 PREFIX = "vdi_"
@@ -97,6 +97,11 @@ class Accounts:
         with self._database.transaction() as session:
             if session.exec(select(Person).where(Person.name == name)).first():
                 raise Conflict(f"there is a person named {name}", mend=f"verdelta person show {name}")
+            if session.exec(select(ApiToken).where(ApiToken.name == name)).first():
+                raise Conflict(
+                    f"there is, or was, a token named {name}: evidence would not say which of them it was",
+                    mend="Take another name.",
+                )
             session.add(person)
             session.flush()
             for role in wanted:
@@ -204,7 +209,7 @@ class Accounts:
             raise InvalidInput(f"{keep} cannot be merged with itself")
         at = now()
         with self._database.transaction() as session:
-            first, second = (active(session, name, lock=True) for name in sorted((keep, gone)))  # one order for all
+            first, second = (active(session, name, wholly=True) for name in sorted((keep, gone)))  # one order for all
             kept, going = (first, second) if first.name == keep else (second, first)
             if kept.standing != going.standing:
                 raise Conflict(

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import BindParameter, ColumnElement, String, and_, bindparam, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from ..foundation.clock import now
-from ..foundation.database import Database
+from ..foundation.database import Database, UtcDateTime
 from ..foundation.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from ..foundation.evidence import EvidenceLog, Record
 from ..foundation.ids import is_name, new_id
@@ -22,6 +22,38 @@ from .people_rules import Term, check_roles, loan_term, own_term
 from .people_tables import RoleGrant, Team, TeamMember
 from .rules import Actor, Permission, Role, Standing, may
 from .tables import Person
+
+
+def _covers(grant: type[RoleGrant], at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Return the condition that a grant counts at a moment, as far as its own dates say."""
+    ends, ended = col(grant.ends_at), col(grant.ended_at)
+    return and_(col(grant.begins_at) <= at, or_(ends.is_(None), ends > at), or_(ended.is_(None), ended > at))
+
+
+def _in_force() -> SelectOfScalar[RoleGrant]:
+    """Return the grants that count for a person at a moment; a lent one only while it is the lender's own."""
+    person_id, at = bindparam("person_id", type_=String), bindparam("at", type_=UtcDateTime)
+    own = aliased(RoleGrant)
+    of_lender = (
+        select(own.id)
+        .where(col(own.person_id) == col(RoleGrant.lent_by), col(own.role) == col(RoleGrant.role))
+        .where(col(own.lent_by).is_(None), _covers(own, at))
+        .exists()
+    )
+    here = or_(col(Person.left_at).is_(None), col(Person.left_at) > at)
+    person = select(Person.id).where(col(Person.id) == person_id, here).exists()
+    return select(RoleGrant).where(
+        col(RoleGrant.person_id) == person_id,
+        person,
+        _covers(RoleGrant, at),
+        or_(col(RoleGrant.lent_by).is_(None), of_lender),
+    )
+
+
+# Made once: every request asks them, and to put them together costs more than to ask.
+_IN_FORCE = _in_force()
+_ROLES = _IN_FORCE.with_only_columns(col(RoleGrant.role))
+_HOLDING = _IN_FORCE.where(col(RoleGrant.role) == bindparam("role", type_=String)).with_for_update(read=True)
 
 
 class Held(NamedTuple):
@@ -61,7 +93,7 @@ class Grants:
             return {}
         roles: dict[Role, str | None] = {}
         with self._database.reading() as session:
-            for grant in session.exec(_in_force(actor.person_id, now())):
+            for grant in session.exec(_IN_FORCE, params={"person_id": actor.person_id, "at": now()}):
                 role, known = Role(grant.role), roles.get(Role(grant.role), grant.lent_by)
                 own = grant.lent_by is None or known is None
                 roles[role] = None if own else min(grant.lent_by or "", known or "")  # as `held` chooses
@@ -71,9 +103,10 @@ class Grants:
         """Return what is lent to a person now and ends before a moment, each with the name of who lent it."""
         if actor.person_id is None:
             return []
-        ending = _in_force(actor.person_id, now()).where(col(RoleGrant.lent_by).is_not(None))
+        lent = _IN_FORCE.where(col(RoleGrant.lent_by).is_not(None), col(RoleGrant.ends_at) <= before)
+        ending = lent.order_by(col(RoleGrant.ends_at))
         with self._database.reading() as session:
-            found = session.exec(ending.where(col(RoleGrant.ends_at) <= before).order_by(col(RoleGrant.ends_at))).all()
+            found = session.exec(ending, params={"person_id": actor.person_id, "at": now()}).all()
             lenders = select(Person.id, Person.name).where(col(Person.id).in_([grant.lent_by for grant in found]))
             names = dict(session.exec(lenders).all())
         return [(grant, names[grant.lent_by or ""]) for grant in found]
@@ -158,7 +191,7 @@ class Grants:
 
 def held(session: Session, person_id: str, role: Role, at: datetime) -> Held | None:
     """Return how a person holds a role at a moment, as `standing_of`; of a withdrawal at once one comes first."""
-    found = session.exec(_in_force(person_id, at).where(col(RoleGrant.role) == role.value).with_for_update(read=True))
+    found = session.exec(_HOLDING, params={"person_id": person_id, "at": at, "role": role.value})
     lenders = [grant.lent_by for grant in found]
     if not lenders:
         return None
@@ -167,7 +200,7 @@ def held(session: Session, person_id: str, role: Role, at: datetime) -> Held | N
 
 def roles_at(session: Session, person_id: str, at: datetime) -> list[Role]:
     """Return the roles that a person holds at a moment, her own and lent ones."""
-    return [Role(grant.role) for grant in session.exec(_in_force(person_id, at))]
+    return [Role(role) for role in session.execute(_ROLES, {"person_id": person_id, "at": at}).scalars()]
 
 
 def add_grant(
@@ -220,18 +253,23 @@ def end(session: Session, which: ColumnElement[bool], role: Role | None, by: str
     return found
 
 
-def person_named(session: Session, name: str, *, lock: bool = False) -> Person:
-    """Return a person, also one who has left.  Raises NotFound."""
+def person_named(session: Session, name: str, *, lock: bool = False, wholly: bool = False) -> Person:
+    """Return a person, also one who has left.  Raises NotFound.
+
+    `lock` keeps others from changing her until the transaction ends; `wholly` also from referring to her anew.
+    """
     wanted = select(Person).where(Person.name == name)
-    person = session.exec(wanted.with_for_update() if lock else wanted).first() if is_name(name) else None
+    if lock or wholly:
+        wanted = wanted.with_for_update(key_share=not wholly)
+    person = session.exec(wanted).first() if is_name(name) else None
     if person is None:
         raise NotFound(f"there is no person named {name}", mend="verdelta person list")
     return person
 
 
-def active(session: Session, name: str, *, lock: bool = False) -> Person:
-    """Return a person who has not left.  Raises NotFound, Conflict."""
-    person = person_named(session, name, lock=lock)
+def active(session: Session, name: str, *, lock: bool = False, wholly: bool = False) -> Person:
+    """Return a person who has not left, as `person_named` does.  Raises NotFound, Conflict."""
+    person = person_named(session, name, lock=lock, wholly=wholly)
     if person.left_at is not None:
         raise Conflict(f"{name} left on {person.left_at:%Y-%m-%d}", mend="Add somebody else: verdelta person add")
     return person
@@ -263,29 +301,6 @@ def said_of(grant: RoleGrant) -> dict[str, str | None]:
         "lent_by": grant.lent_by,
         "by": grant.granted_by,
     }
-
-
-def _in_force(person_id: str, at: datetime) -> SelectOfScalar[RoleGrant]:
-    own = aliased(RoleGrant)
-    lenders = (
-        select(own.id)
-        .where(col(own.person_id) == col(RoleGrant.lent_by), col(own.role) == col(RoleGrant.role))
-        .where(col(own.lent_by).is_(None), _covers(own, at))
-        .exists()
-    )
-    here = or_(col(Person.left_at).is_(None), col(Person.left_at) > at)
-    person = select(Person.id).where(Person.id == person_id, here).exists()
-    return select(RoleGrant).where(
-        RoleGrant.person_id == person_id,
-        person,
-        _covers(RoleGrant, at),
-        or_(col(RoleGrant.lent_by).is_(None), lenders),
-    )
-
-
-def _covers(grant: type[RoleGrant], at: datetime) -> ColumnElement[bool]:
-    ends, ended = col(grant.ends_at), col(grant.ended_at)
-    return and_(col(grant.begins_at) <= at, or_(ends.is_(None), ends > at), or_(ended.is_(None), ended > at))
 
 
 def _lender(session: Session, name: str, actor: Actor) -> Person:

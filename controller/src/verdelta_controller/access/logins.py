@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import String, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select, update
 
 from ..foundation.clock import now
-from ..foundation.database import Database
+from ..foundation.database import Database, UtcDateTime
 from ..foundation.errors import NotAllowed, NotAuthenticated
 from ..foundation.evidence import EvidenceLog
 from ..foundation.ids import digest_of_secret, is_name, new_secret
@@ -36,6 +37,13 @@ def _holding(insert: Any) -> Any:
 
 
 _HOLD = {"postgresql": _holding(postgresql.insert), "sqlite": _holding(sqlite.insert)}
+
+_LOGGED_IN = (
+    select(Person.id, Person.name)
+    .join(PersonSession, col(PersonSession.person_id) == Person.id)
+    .where(col(PersonSession.secret_digest) == bindparam("digest", type_=String))
+    .where(col(PersonSession.expires_at) > bindparam("at", type_=UtcDateTime), col(Person.left_at).is_(None))
+)
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,11 @@ class Logins:
     def actor_of_session(self, secret: str) -> Actor:
         """Return who is logged in, with the roles in force now.  Raises NotAuthenticated."""
         with self._database.reading() as session:
-            person = _person_of(session, secret)
-            return Actor(person.name, frozenset(roles_at(session, person.id, now())), person.id)
+            at = now()
+            opened = session.execute(_LOGGED_IN, {"digest": digest_of_secret(secret), "at": at}).first()
+            if opened is None:
+                raise NotAuthenticated("the session has ended", mend="Log in again: verdelta login NAME")
+            return Actor(opened.name, frozenset(roles_at(session, opened.id, at)), opened.id)
 
     def confirm_second_step(self, actor: Actor, code: str) -> None:
         """Take a code of the actor's second step, before something that only she may do.
@@ -177,15 +188,6 @@ def _present(session: Session, name: str) -> Person | None:
     if not is_name(name):  # what nobody is called; some of it no database can look for
         return None
     return session.exec(select(Person).where(Person.name == name, col(Person.left_at).is_(None))).first()
-
-
-def _person_of(session: Session, secret: str) -> Person:
-    """Return whose session this is.  Raises NotAuthenticated."""
-    opened = session.get(PersonSession, digest_of_secret(secret))
-    person = session.get(Person, opened.person_id) if opened and opened.expires_at > now() else None
-    if person is None or person.left_at is not None:
-        raise NotAuthenticated("the session has ended", mend="Log in again: verdelta login NAME")
-    return person
 
 
 def _refused() -> NotAuthenticated:

@@ -11,7 +11,7 @@ from ..foundation.errors import Conflict, InvalidInput, NotAuthenticated, NotFou
 from ..foundation.evidence import EvidenceLog
 from ..foundation.ids import digest_of_secret, is_name, new_id, new_secret
 from .rules import Actor, Role
-from .tables import ApiToken, PageSession
+from .tables import ApiToken, PageSession, Person
 
 LINK_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(hours=12)
@@ -123,7 +123,11 @@ class AccessService:
 
 
 def _free(session: Session, name: str) -> None:
-    """Give a name free whose token has ended.  Raises Conflict when it has not."""
+    """Give a name free whose token has ended.  Raises Conflict when it has not, or it is a person's."""
+    if session.exec(select(Person).where(Person.name == name)).first():
+        raise Conflict(
+            f"{name} is a person: evidence would not say which of them it was", mend="Name the token otherwise."
+        )
     token = session.exec(select(ApiToken).where(ApiToken.name == name)).first()
     if token is None:
         return

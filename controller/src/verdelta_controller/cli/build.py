@@ -116,9 +116,7 @@ def _built(document: dict[str, Any], tests: "BuilderTests") -> Text:
     elif tests.passed:
         line.append(f"\n  builder's tests: {_tests_said(tests)}", style="none")
     if document["authorised_at"] is None:
-        line.append("\n").append(
-            plain(f"What it may change is frozen by: verdelta release authorise {name}"), style="none"
-        )
+        line.append("\n").append(plain(f"Next: verdelta release gates {name}"), style="none")
     return line
 
 

@@ -8,8 +8,9 @@ from rich.text import Text
 
 from . import output, signs
 from .command import Command, connected
+from .render import Column, listing
 from .session import Session, path_of
-from .text import amount, cut, plain, size
+from .text import amount, cut, moment, plain, size
 
 _SIGNS = {"added": ("+", signs.GOOD), "removed": ("-", signs.BAD), "changed": ("~", signs.UNSURE)}
 
@@ -50,6 +51,36 @@ def sbom(session: Session, name: str, version: str) -> None:
     """
     found = session.api.get(path_of("releases", name, version, "sbom"))
     output.show_document(found, "yaml" if session.output == "yaml" else "json")
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    verdelta release components labapp
+    verdelta release components labapp --component liblab
+    """,
+)
+@click.argument("name")
+@click.option("--component", default="", help="Only this one.")
+@connected
+def components(session: Session, name: str, component: str) -> None:
+    """Show the way of each component to live operation.
+
+    It begins with development or purchase, as manifests say. A line for each package in which its version, status or
+    owner became another one.
+    """
+    found = session.api.get("release-components", release=name, component=component)
+    columns = (
+        Column("COMPONENT", lambda one: one["component"]),
+        Column("VERSION", lambda one: one["version"]),
+        Column("STATUS", lambda one: one["status"] or "not said"),
+        Column("OWNER", lambda one: one["owner"]),
+        Column("IN RELEASE", lambda one: one["release_version"]),
+        Column("BUILT", lambda one: moment(one["built_at"])),
+        Column("KIND", lambda one: one["kind"], wide=True),
+        Column("PACKAGE", lambda one: one["package"], wide=True),
+    )
+    session.show(found, lambda: listing(found, columns, session.wide, "It has no components."))
 
 
 @click.command(cls=Command, examples="verdelta release lock labapp 1.1")

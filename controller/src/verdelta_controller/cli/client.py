@@ -82,6 +82,11 @@ class Api:
             "PUT", path, content=chunks, headers=headers, params=query, timeout=httpx.Timeout(TIMEOUT, read=LARGE)
         )
 
+    def send(self, path: str, content: bytes) -> Any:
+        """Send some bytes and return the answer.  Raises as `get`."""
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._ask("POST", path, content=content, headers=headers, timeout=httpx.Timeout(TIMEOUT, read=LARGE))
+
     @contextmanager
     def read(self, path: str, start: int = 0) -> Iterator[tuple[int, Iterator[bytes]]]:
         """Yield where the bytes begin that are answered (at `start`, or at 0), and the bytes.  Raises as `stream`."""

@@ -92,7 +92,36 @@ def _log(found: Mapping[str, Any], kept: int) -> RenderableType:
 @connected
 def export(session: Session, number: int, target: str) -> None:
     """Write all that proves a roll-out into one file, which `verdelta verify` checks without this controller."""
-    content = session.api.fetch(path_of("rollouts", number, "evidence"))
+    _write(session, session.api.fetch(path_of("rollouts", number, "evidence")), target)
+
+
+@click.group("export", cls=Group)
+def exports() -> None:
+    """Files for others: the evidence of a release, checked anywhere."""
+
+
+@exports.command(
+    "evidence",
+    examples="""
+    verdelta export evidence labapp 1.1 --file labapp-1.1.evidence.json
+    verdelta export evidence labapp 1.1 > labapp-1.1.evidence.json
+    """,
+)
+@click.argument("name")
+@click.argument("version")
+@click.option("--file", "target", default="-", metavar="FILE", help="Where to; standard output by default.")
+@connected
+def export_evidence(session: Session, name: str, version: str, target: str) -> None:
+    """Write all that proves a release into one file, which `verdelta verify` checks without this controller.
+
+    Manifest, lock, bill of materials, sign-offs, rehearsals, roll-outs with the hosts' signed audits, and the proofs
+    that all of it is in the log: an in-toto statement in a DSSE envelope.
+    """
+    _write(session, session.api.fetch(path_of("releases", name, version, "evidence")), target)
+
+
+def _write(session: Session, content: bytes, target: str) -> None:
+    """Write a file of evidence where it was asked for.  Raises InvalidInput."""
     try:
         with click.open_file(target, "wb", atomic=target != "-") as stream:
             stream.write(content)

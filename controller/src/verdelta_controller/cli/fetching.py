@@ -22,7 +22,7 @@ import httpx
 
 from ..foundation.errors import InvalidInput, NotFound, TooLarge, Unavailable
 from ..library.store import LIMIT
-from .folder import CHUNK, File, hashed
+from .folder import File, hashed
 from .profile import is_loopback
 from .text import plain
 
@@ -214,7 +214,7 @@ def _remember(response: httpx.Response, validator: Path) -> None:
 
 def _copy(response: httpx.Response, source: str, stream: BinaryIO, start: int, limit: int) -> None:
     size = start
-    for chunk in response.iter_raw(CHUNK):
+    for chunk in response.iter_raw():  # as it comes: what is gathered first is lost when the connection ends
         size += len(chunk)
         if size > limit:
             stream.truncate(0)

@@ -42,18 +42,18 @@ def files_named(folder: Path, entry: str) -> dict[str, Path]:
         return {entry: resolve_inside(folder, entry)}
     if base and not re.fullmatch(PATH, base):
         resolve_inside(folder, base)
-    found = {
-        name: path
-        for name, path in _walk(folder, base, hidden_matter=not is_pattern(entry))
-        if not is_pattern(entry) or fits(entry, name)
-    }
+    found: dict[str, Path] = {}
+    for name, path, is_file in _walk(folder, base, hidden_matter=not is_pattern(entry)):
+        if not is_pattern(entry) or fits(entry, name):
+            _check_name(name)
+            found[name] = path if is_file else resolve_inside(folder, name)
     if not found:
         raise InvalidInput(f"{entry}: names no file in {folder}", mend="Mend the pattern, or put the files there.")
     return found
 
 
-def _walk(folder: Path, base: str, *, hidden_matter: bool) -> Iterator[tuple[str, Path]]:
-    """Yield every file below a folder, in no order.  A link is followed to a file of the release folder alone."""
+def _walk(folder: Path, base: str, *, hidden_matter: bool) -> Iterator[tuple[str, Path, bool]]:
+    """Yield everything below a folder that is no folder, in no order, and whether it is a file: it may be a link."""
     root = folder.resolve()
     start = (root / base).resolve()
     if not start.is_relative_to(root):
@@ -67,14 +67,13 @@ def _walk(folder: Path, base: str, *, hidden_matter: bool) -> Iterator[tuple[str
             name = f"{here}/{entry.name}" if here else entry.name
             if (entry.name.startswith(".") and not hidden_matter) or name in (LOCK, "release.yaml"):
                 continue
-            _check_name(name)
             if entry.is_dir(follow_symlinks=False):
                 todo.append((name, Path(entry.path)))
                 continue
             count += 1
             if count > MOST_FILES:
                 raise TooLarge(f"{base or folder}: more than {MOST_FILES} files", mend="Pack them as an archive.")
-            yield name, Path(entry.path) if entry.is_file(follow_symlinks=False) else resolve_inside(folder, name)
+            yield name, Path(entry.path), entry.is_file(follow_symlinks=False)
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
@@ -86,8 +85,8 @@ def _entries(folder: Path) -> list["os.DirEntry[str]"]:
 
 
 def _check_name(name: str) -> None:
-    if not re.fullmatch(PATH, name) or len(name) > 500:
-        shown = name.encode("utf-8", "backslashreplace").decode()
+    shown = name.encode("utf-8", "backslashreplace").decode()
+    if not re.fullmatch(PATH, name) or len(name) > 500 or shown != name:
         raise InvalidInput(
             f"{shown[:500]!r} cannot be part of a package: a name that begins with a dot or a dash, is too long,"
             " or has characters that cannot be printed",

@@ -36,6 +36,7 @@ class Package(NamedTuple):
     manifest: Manifest
     files: list[File]
     lock: Lock
+    written_lock: bytes
 
     def order(self) -> dict[str, object]:
         """Return what the API makes a release of."""
@@ -44,12 +45,12 @@ class Package(NamedTuple):
 
     def lock_file(self) -> File:
         """Return the lock as it has to be written, as a file of the package."""
-        content = self.lock.written()
-        return File(lock.NAME, self.path.parent / lock.NAME, lock.digest_of(content), len(content))
+        digest = lock.digest_of(self.written_lock)
+        return File(lock.NAME, self.path.parent / lock.NAME, digest, len(self.written_lock))
 
     def keep_lock(self) -> bool:
         """Write the lock beside the manifest, in one step, unless it is there.  Returns whether it was written."""
-        return _write(self.path.parent / lock.NAME, self.lock.written())
+        return _write(self.path.parent / lock.NAME, self.written_lock)
 
 
 def read(path: Path, *, update_lock: bool = False, fetch: Fetch = fetch) -> Package:
@@ -74,7 +75,7 @@ def read(path: Path, *, update_lock: bool = False, fetch: Fetch = fetch) -> Pack
     )
     if pinned is not None:
         _check_pinned(path, source, manifest, pinned, found)
-    return Package(path, source, manifest, files, found)
+    return Package(path, source, manifest, files, found, found.written())
 
 
 class _Resolving:

@@ -57,7 +57,8 @@ def _item(item: Item, wide: bool) -> Text:
 
 def _sum(found: Report) -> Text:
     broken = sum(not one.holds for one in found.statements)
-    about = f"{plain(found.release)}, roll-out {found.rollout}: " if found.release else ""
+    which = f", roll-out {found.rollout}" if found.rollout is not None else ""
+    about = f"{plain(found.release)}{which}: " if found.release else ""
     if found.holds:
         return Text(f"✔ {about}the evidence holds, {amount(len(found.statements), 'statement')}", style=signs.GOOD)
     return Text(f"✖ {about}the evidence does not hold: {amount(broken, 'statement')} refuted", style=signs.BAD)

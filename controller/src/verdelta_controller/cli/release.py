@@ -16,6 +16,7 @@ LAZY = {
     "diff": Lazy("build_pictures:diff", "Show what differs between two packages, such as labapp@1.0 and labapp@1.1"),
     "sbom": Lazy("build_pictures:sbom", "Print the bill of materials of a release, as CycloneDX 1.6"),
     "lock": Lazy("build_pictures:lock", "Show the final configuration of a release: every component, pinned"),
+    "components": Lazy("build_pictures:components", "Show the way of each component to live operation"),
     "draft": Lazy("release_life:draft", "Begin to plan a release, before anything is built", "Lifecycle"),
     "gates": Lazy("release_life:gates", "Show what a release must have, and whose turn it is", "Lifecycle"),
     "reject": Lazy("release_life:reject", "Send a release that is in test back to be built anew", "Lifecycle"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     examples="""
-    verdelta verify rollout-12.evidence.json --key controller.pub
+    verdelta verify labapp-1.1.evidence.json --key controller.pub
     verdelta verify rollout-12.evidence.json --key controller.pub -o json
     """,
 )
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help="table, wide (everything, uncut), json or yaml.",
 )
 def verify(file: str, keys: tuple[str, ...], output: str) -> int:
-    """Check a roll-out's evidence with nothing but a file and a public key.
+    """Check evidence with nothing but its file and a public key.
 
     No controller is asked. Every signature, digest and proof is checked, and each verdict is worked out anew from
     what the hosts' agents have signed. The exit code is 0 when all of it holds, and 1 when anything does not; whether
@@ -47,10 +47,12 @@ def verify(file: str, keys: tuple[str, ...], output: str) -> int:
 
     Get the key from whom you trust, not with the file: verdelta evidence key.
     """
-    from ..rollouts.bundle_check import verify as check
+    from ..rollouts import bundle_check, release_evidence, release_evidence_check
     from . import proof
 
-    report = check(_read(file), trusted_keys(keys))
+    data = _read(file)
+    check = release_evidence_check.verify if release_evidence.is_of_a_release(data) else bundle_check.verify
+    report = check(data, trusted_keys(keys))
     session = Session(output)
     session.show(report.document(), lambda: proof.report(report, session.wide))
     return 0 if report.holds else 1
@@ -77,7 +79,7 @@ def trusted_keys(given: Sequence[str]) -> "list[NoteVerifier]":
 
 
 def _read(file: str) -> bytes:
-    from ..rollouts.bundle import LIMIT
+    from ..rollouts.release_evidence import LIMIT
 
     try:
         with Path(file).open("rb") as opened:

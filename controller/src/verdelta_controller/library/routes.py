@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from ..access.http import BuildsReleases, Reads
+from ..access.http import Reads, Records
 from ..foundation.errors import InvalidInput
 from ..foundation.schema import Moment
 from .rules import Origin
@@ -138,7 +138,7 @@ class Body:
 async def bring_in(
     file_name: str,
     request: Request,
-    actor: BuildsReleases,
+    actor: Records,
     library: Library,
     sha256: Annotated[str | None, Query(pattern="^[0-9a-f]{64}$")] = None,
     source: Annotated[str, Query(max_length=1000)] = "",
@@ -192,7 +192,7 @@ def content(
 
 
 @router.post("/artifacts/uploads", status_code=201)
-def begin_upload(order: UploadOrder, actor: BuildsReleases, uploads: Uploading) -> UploadView:
+def begin_upload(order: UploadOrder, actor: Records, uploads: Uploading) -> UploadView:
     """Begin to bring content in by parts, or learn how far it is when it was broken off."""
     origin = Origin(order.file_name, actor.name, order.source, order.supplier)
     return _upload(uploads.begin(order.sha256, order.size, origin))
@@ -200,7 +200,7 @@ def begin_upload(order: UploadOrder, actor: BuildsReleases, uploads: Uploading) 
 
 @router.get("/artifacts/uploads/{upload}")
 @router.head("/artifacts/uploads/{upload}", include_in_schema=False)
-def show_upload(upload: str, actor: BuildsReleases, uploads: Uploading, response: Response) -> UploadView:
+def show_upload(upload: str, actor: Records, uploads: Uploading, response: Response) -> UploadView:
     """Return how far an upload is; HEAD says it in the header Upload-Offset."""
     standing = uploads.standing(upload, actor.name)
     response.headers["Upload-Offset"] = str(standing.offset)
@@ -212,7 +212,7 @@ async def add_part(
     upload: str,
     offset: Annotated[int, Query(ge=0, le=1 << 50)],
     request: Request,
-    actor: BuildsReleases,
+    actor: Records,
     uploads: Uploading,
 ) -> UploadView:
     """Add a part, which begins where the upload stands."""
@@ -220,7 +220,7 @@ async def add_part(
 
 
 @router.post("/artifacts/uploads/{upload}/completion", status_code=202)
-def complete_upload(upload: str, actor: BuildsReleases, uploads: Uploading) -> TaskView:
+def complete_upload(upload: str, actor: Records, uploads: Uploading) -> TaskView:
     """Let the whole be verified, and be taken into the library."""
     return task_view(uploads.complete(upload, actor.name))
 

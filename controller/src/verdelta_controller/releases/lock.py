@@ -4,8 +4,8 @@ The lock is computed from the manifest and from what its files are: nothing else
 the same bytes wherever, whenever and in whatever order.  It is itself one of the files of the package, whose digest
 therefore stands for it too; whoever takes a package in computes it again and compares.
 
-JSON with sorted keys, in ASCII.  `sha256` of a component is that of its only file, or of the canonical JSON
-{path: sha256} when it has several; `size` is in bytes.
+JSON with sorted keys, in ASCII, each component on one line.  `sha256` of a component is that of its only file, or of
+the canonical JSON {path: sha256} when it has several; `size` is in bytes.
 """
 
 import hashlib
@@ -121,8 +121,11 @@ class Lock(Frozen):
         return self.model_dump(mode="json", exclude_none=True)
 
     def written(self) -> bytes:
-        """Return the bytes of the file."""
-        return (json.dumps(self.document(), sort_keys=True, indent=1) + "\n").encode("ascii")
+        """Return the bytes of the file: laid out for people at the top, and by line where it gets long."""
+        document = self.document()
+        components = ",\n".join("  " + json.dumps(one, sort_keys=True) for one in document.pop("components"))
+        rest = json.dumps(document, sort_keys=True, indent=1)
+        return f'{rest[:-2]},\n "components": [\n{components}\n ]\n}}\n'.encode("ascii")
 
     def files(self) -> dict[str, LockedFile]:
         """Return every file of the package but the lock itself."""

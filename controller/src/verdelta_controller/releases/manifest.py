@@ -114,19 +114,12 @@ class Manifest(Strict):
 
 
 def load_manifest(text: str, name: str = "release.yaml", sections: Collection[str] = ()) -> Manifest:
-    """Return the manifest in `text`; `name` is the file's, for errors.
+    """Return the manifest in `text`, when a package can be built of it; `name` is the file's, for errors.
 
     `sections` are the names of the sections that agents report; when given, a change has to name one of them.
     Raises ManifestError with every problem that was found, each with its line.
     """
-    try:
-        document = located_yaml.read(text)
-    except located_yaml.YamlProblem as error:
-        raise ManifestError(name, [Problem(error.line, str(error))]) from error
-    try:
-        manifest = Manifest.model_validate(document.value)
-    except ValidationError as error:
-        raise ManifestError(name, problems_of(error, document, Manifest, sections)) from error
+    manifest, document = _read(text, name, sections)
     flaws = [
         *component_flaws(manifest.components),
         *_tests_repeated(manifest),
@@ -137,6 +130,25 @@ def load_manifest(text: str, name: str = "release.yaml", sections: Collection[st
     if flaws:
         raise ManifestError(name, [Problem(document.line(path), text) for path, text in flaws])
     return manifest
+
+
+def read_manifest(text: str, name: str = "release.yaml") -> Manifest:
+    """Return the manifest in `text` as it is, for one that was built by what was right at its time.
+
+    Raises ManifestError.
+    """
+    return _read(text, name, ())[0]
+
+
+def _read(text: str, name: str, sections: Collection[str]) -> tuple[Manifest, located_yaml.Located]:
+    try:
+        document = located_yaml.read(text)
+    except located_yaml.YamlProblem as error:
+        raise ManifestError(name, [Problem(error.line, str(error))]) from error
+    try:
+        return Manifest.model_validate(document.value), document
+    except ValidationError as error:
+        raise ManifestError(name, problems_of(error, document, Manifest, sections)) from error
 
 
 def manifest_schema() -> dict[str, Any]:

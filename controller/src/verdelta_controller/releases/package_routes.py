@@ -3,8 +3,10 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
 
 from ..access.http import Reads
+from ..foundation.schema import Moment
 from .lock import Lock
 from .package_difference import PackageDifference
 from .packages import PackageService
@@ -13,8 +15,8 @@ router = APIRouter(prefix="/api/v1", tags=["releases"])
 
 
 def _service(request: Request) -> PackageService:
-    services = request.app.state.services
-    return PackageService(services.releases, services.library)
+    service: PackageService = request.app.state.services.packages
+    return service
 
 
 Packages = Annotated[PackageService, Depends(_service)]
@@ -31,6 +33,30 @@ def show_bill_of_materials(name: str, version: str, actor: Reads, packages: Pack
 def show_lock(name: str, version: str, actor: Reads, packages: Packages) -> Lock:
     """Return the final configuration of a release: every component, pinned."""
     return packages.lock(name, version)
+
+
+class ComponentStep(BaseModel):
+    """A component as one package has it."""
+
+    component: str = Field(examples=["labapp"])
+    kind: str = Field(examples=["external-software"])
+    version: str = Field(examples=["1.1"])
+    status: str = Field(examples=["tested"], description="in-development to live; empty where nobody said anything")
+    owner: str = Field(examples=["platform team"])
+    release_version: str = Field(examples=["1.1"])
+    package: str = Field(examples=["52d8…"])
+    built_at: Moment
+
+
+@router.get("/release-components")
+def components(
+    release: Annotated[str, Query(max_length=100, examples=["labapp"])],
+    actor: Reads,
+    packages: Packages,
+    component: Annotated[str, Query(max_length=200)] = "",
+) -> list[ComponentStep]:
+    """Return the way of each component of a release from development or purchase to live operation."""
+    return [ComponentStep(**step._asdict()) for step in packages.components(release, component)]
 
 
 @router.get("/release-differences")

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from ..foundation.errors import InvalidInput
+from ..foundation.errors import InvalidInput, NotFound
 from ..library.service import LibraryService
 from .bill_of_materials import bill_of_materials
+from .component_history import Built, Step, history
 from .lock import LIMIT, NAME, Lock, LockedFile, lock_of, read_lock
 from .package_difference import PackageDifference, difference
+from .rules import ReleaseState
 from .service import ReleaseService, manifest_of
 from .tables import Package
 
@@ -26,6 +28,22 @@ class PackageService:
         """Return the CycloneDX bill of materials of a release.  Raises NotFound."""
         package = self._package(name, version)
         return bill_of_materials(self._lock(package), package.digest)
+
+    def components(self, name: str, component: str = "") -> list[Step]:
+        """Return the way of the components of every version of a release.  Raises NotFound."""
+        packages = [
+            Built(
+                version=release.version,
+                package=package.digest,
+                built_at=package.built_at,
+                state=ReleaseState(release.state) if package.digest == release.digest else None,
+                components=tuple(manifest_of(package).components),
+            )
+            for release, package in self._releases.all_packages(name)
+        ]
+        if not packages:
+            raise NotFound(f"there is no release named {name} that was built", mend="verdelta release list")
+        return history(packages, component)
 
     def difference(self, one: str, other: str) -> PackageDifference:
         """Return what differs between two packages, named like labapp@1.1.  Raises NotFound, InvalidInput."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from enum import StrEnum
+from typing import Any
 
 from verdelta_agent.model import canonical
 
@@ -65,7 +66,7 @@ def is_under_test(state: ReleaseState, passed: Collection[str]) -> bool:
     return state is _S.IN_TEST or (state in _OWING and _S.IN_TEST.value not in passed)
 
 
-def change_document(changes: Sequence[Expectation]) -> list[dict[str, object]]:
+def change_document(changes: Sequence[Expectation]) -> list[dict[str, Any]]:
     """Return a change as the JSON that is stored, frozen and exported."""
     return [change.document() for change in changes]
 
@@ -73,3 +74,19 @@ def change_document(changes: Sequence[Expectation]) -> list[dict[str, object]]:
 def change_digest(changes: Sequence[Expectation]) -> str:
     """Return the SHA-256 (hex) by which a change is frozen."""
     return hashlib.sha256(canonical(change_document(changes))).hexdigest()
+
+
+def signed_subject(name: str, version: str, package: str, policy: str, change: str, purpose: str) -> str:
+    """Return the SHA-256 (hex) of all that a sign-off binds: given are the digests of package, policy and change.
+
+    `change` is that of the rehearsed change, "" where there was none.
+    """
+    bound = {
+        "release": name,
+        "version": version,
+        "package": package,
+        "policy": policy,
+        "change": change,
+        "purpose": purpose,
+    }
+    return hashlib.sha256(canonical(bound)).hexdigest()

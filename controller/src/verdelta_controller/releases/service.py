@@ -41,6 +41,9 @@ class Deployable(NamedTuple):
     changes: Sequence[Expectation]
 
 
+LISTED = 1_000  # files that are named in the evidence; of more, the digest of the package stands for all of them
+
+
 class ReleaseService:
     """The use-cases around releases and their packages."""
 
@@ -117,7 +120,9 @@ class ReleaseService:
             release.digest, release.passed = digest, []
             enter(session, release, ReleaseState.BUILT)
             written = hashlib.sha256(source.encode()).hexdigest()
-            content = {"digest": digest, "by": actor.name, "files": dict(files), "source": written}
+            content: dict[str, Any] = {"digest": digest, "by": actor.name, "source": written}
+            if len(files) <= LISTED:
+                content["files"] = dict(files)
             self._evidence.append_many(session, [*voided, Record("release-built", label_of(release), content)], now())
         return release, True
 
@@ -200,11 +205,27 @@ class ReleaseService:
         with self._database.reading() as session:
             return package_of(session, digest)
 
+    def policy(self, release: Release) -> Policy:
+        """Return the policy that a release is bound to."""
+        with self._database.reading() as session:
+            return policy_of(session, release)
+
     def packages(self, release: Release) -> list[Package]:
         """Return every package that a release has been, the newest first."""
         wanted = select(Package).where(Package.release_id == release.id).order_by(col(Package.built_at).desc())
         with self._database.reading() as session:
             return list(session.exec(wanted))
+
+    def all_packages(self, name: str) -> list[tuple[Release, Package]]:
+        """Return every package of every version of a release, the oldest first."""
+        wanted = (
+            select(Release, Package)
+            .join(Package, col(Package.release_id) == col(Release.id))
+            .where(Release.name == name)
+            .order_by(col(Package.built_at))
+        )
+        with self._database.reading() as session:
+            return [(release, package) for release, package in session.exec(wanted)]
 
     def checklist(self, name: str, version: str) -> tuple[Release, Policy, list[Checked]]:
         """Return a release, its policy, and the gates with what became of each.  Raises NotFound."""
@@ -293,7 +314,7 @@ class ReleaseService:
             raise _not_authorised(release)
         package = self.package(release.digest)
         manifest = manifest_of(package)
-        changes = [Expectation.model_validate(change) for change in release.authorised_changes]
+        changes = authorised_changes(release)
         if rules.change_digest(changes) != release.authorised_change:
             raise GateClosed(f"{label_of(release)} is not what was authorised: its change was altered afterwards")
         if digest_of(manifest, package.files) != release.digest:
@@ -362,6 +383,11 @@ def enter(session: Session, release: Release, wanted: ReleaseState) -> None:
     session.flush()
 
 
+def authorised_changes(release: Release) -> list[Expectation]:
+    """Return what a release was authorised to change; nothing before that."""
+    return [Expectation.model_validate(change) for change in release.authorised_changes]
+
+
 def manifest_of(package: Package) -> Manifest:
     """Return the manifest of a package."""
     return Manifest.model_validate(package.manifest)
@@ -389,6 +415,11 @@ def get(session: Session, name: str, version: str, *, lock: bool = False) -> Rel
     return found
 
 
+def in_words(state: str) -> str:
+    """Return a state as it stands in a sentence."""
+    return state.replace("_", " ")
+
+
 def label_of(release: Release) -> str:
     """Return what to call a release: its name and version."""
     return f"{release.name} {release.version}"
@@ -405,8 +436,9 @@ def _check_gates(session: Session, release: Release, wanted: ReleaseState) -> No
     label = label_of(release)
     missing = gates.left_out(policy, found, wanted)
     if missing:
+        first = f"by the policy {policy.policy} it has to be {in_words(missing[0])} first"
         raise GateClosed(
-            f"{label} is {release.state}: by the policy {policy.policy} it has to be {missing[0].value} first",
+            f"{label} is {in_words(release.state)}: {first}",
             mend=f"verdelta release gates {label} shows what is left to do.",
         )
     closed = gates.in_the_way(gates.checklist(policy, found, now()), wanted)
@@ -414,7 +446,7 @@ def _check_gates(session: Session, release: Release, wanted: ReleaseState) -> No
         said = "\n".join(f"  {line.gate}: {line.evidence}" for line in closed)
         count = "1 gate is" if len(closed) == 1 else f"{len(closed)} gates are"
         raise GateClosed(
-            f"{label} cannot become {wanted.value}: {count} not met\n{said}",
+            f"{label} cannot become {in_words(wanted)}: {count} not met\n{said}",
             mend=f"verdelta release gates {label} shows what to do, and whose turn it is.",
         )
 

@@ -1,11 +1,8 @@
 """Sign a release off: a person, with a second step, signs the digest of exactly what was read, once, in words."""
 
-import hashlib
 from typing import NamedTuple, Protocol
 
 from sqlmodel import Session, col, select
-
-from verdelta_agent.model import canonical
 
 from ..access.rules import Actor, Role
 from ..foundation.clock import now
@@ -17,7 +14,7 @@ from .duties import appoint, appointed, check_turn, claim
 from .gates import Facts
 from .policy import Policy
 from .policy_service import policy_of
-from .rules import ReleaseState
+from .rules import ReleaseState, signed_subject
 from .service import enter, get, label_of
 from .sides import SIGNED_BY, Purpose, side_of
 from .tables import Release, ReleaseDuty, ReleaseSide, SignOffRow
@@ -174,15 +171,9 @@ def _binding(release: Release, policy: Policy, known: Facts, purpose: Purpose) -
     if known.manifest is None:
         raise GateClosed(f"{known.label} was not built yet: there is nothing to sign", mend="verdelta release build")
     change = known.rehearsed_change
-    bound = {
-        "release": release.name,
-        "version": release.version,
-        "package": release.digest,
-        "policy": policy.digest(),
-        "change": change.digest if change else "",
-        "purpose": purpose.value,
-    }
-    subject = hashlib.sha256(canonical(bound)).hexdigest()
+    subject = signed_subject(
+        release.name, release.version, release.digest, policy.digest(), change.digest if change else "", purpose.value
+    )
     return Binding(subject, _statement(release, known, purpose))
 
 

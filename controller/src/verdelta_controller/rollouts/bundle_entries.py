@@ -30,12 +30,12 @@ KEY_KINDS = ("host-added", "host-key-pinned", "enrolled")  # the entries that ca
 
 
 class Built(Struct, frozen=True):
-    """release-built: `source` is the digest of the manifest as its author wrote it."""
+    """release-built: `source` is the digest of the manifest as its author wrote it; very many files are not listed."""
 
     digest: str
     by: str
-    files: dict[str, str]
     source: str
+    files: dict[str, str] | None = None
 
 
 class Authorised(Struct, frozen=True):

@@ -16,7 +16,8 @@ from ..foundation.evidence import EvidenceEntry, EvidenceLog, document
 from ..foundation.signing import SigningKey, audience_of
 from ..inventory.service import InventoryService
 from ..releases.expectations import Expectation
-from ..releases.service import ReleaseService
+from ..releases.rules import change_digest, change_document
+from ..releases.service import ReleaseService, authorised_changes, manifest_of
 from ..releases.tables import Package, Release
 from . import bundle, seen
 from .bundle import Audited, Entry, Evidence, HostEvidence, Key, ReleaseEvidence, Rows
@@ -34,8 +35,7 @@ from .bundle_entries import (
     verdict_in,
 )
 from .records import Records
-from .states import RolloutState
-from .tables import Purpose
+from .states import Purpose, RolloutState
 
 PAGE = 200  # entries of the log read together
 
@@ -67,16 +67,13 @@ class Exporter:
                 f"roll-out {rollout_id} is {rollout.state}: its evidence is not complete yet",
                 mend=f"Wait for it: verdelta rollout status {rollout_id} -w",
             )
-        if rollout.purpose == Purpose.REHEARSAL:
-            raise GateClosed(
-                f"roll-out {rollout_id} is a rehearsal: its evidence is part of its release's",
-                mend="verdelta export evidence NAME VERSION",
-            )
         release = self._releases.by_id(rollout.release_id)
         package = self._releases.package(rollout.package)
         with self._database.reading() as session:
             gathering = _Gathering(session, self._evidence, self._inventory, audience_of(self._key.public_key))
-            evidence = gathering.evidence(rollout_id, release, package)
+            is_rehearsal = rollout.purpose == Purpose.REHEARSAL
+            changes = manifest_of(package).changes if is_rehearsal else authorised_changes(release)
+            evidence = gathering.evidence(rollout_id, release, package, changes)
         return bundle.write(evidence, self._evidence.origin, self._key)
 
 
@@ -94,13 +91,13 @@ class _Gathering:
         self._messages: dict[str, str] = {}
         self._rows: dict[str, Rows] = {}
 
-    def evidence(self, rollout: int, release: Release, package: Package) -> Evidence:
-        """Return all that proves a roll-out."""
-        changes = [Expectation.model_validate(change) for change in release.authorised_changes]
+    def evidence(self, rollout: int, release: Release, package: Package, changes: Sequence[Expectation]) -> Evidence:
+        """Return all that proves a roll-out, whose hosts were held against these changes."""
         label = f"{release.name} {release.version}"
         begun = self._keep(self._only("rollout-started", str(rollout)))
-        self._keep(self._only("release-built", label))
-        self._keep(self._only("release-authorised", label))
+        self._keep(self._only("release-built", label, digest=package.digest))
+        if said(begun, Started).purpose == Purpose.DEPLOYMENT:
+            self._keep(self._only("release-authorised", label))
         for kind in ROLLOUT_KINDS:
             for entry in self._about(kind, str(rollout), begun.index + 1):
                 self._keep(entry)
@@ -108,7 +105,7 @@ class _Gathering:
         hosts = [self._host(host_id, name, rollout, begun, changes) for host_id, name in named]
         return Evidence(
             rollout=rollout,
-            release=_release(release, package),
+            release=_release(package, changes),
             hosts=hosts,
             messages=self._messages,
             rows=self._rows,
@@ -187,9 +184,11 @@ class _Gathering:
                 yield _read(stored)
             before = page[-1].index
 
-    def _only(self, kind: str, subject: str) -> Entry:
+    def _only(self, kind: str, subject: str, digest: str = "") -> Entry:
+        """Return the newest entry of a kind about a subject; with `digest`, the newest that says it."""
         for entry in self._about(kind, subject):
-            return entry
+            if not digest or entry.content.get("digest") == digest:
+                return entry
         raise NotFound(f"the evidence log does not say {kind} of {subject}")
 
     def _keep(self, entry: Entry) -> Entry:
@@ -209,12 +208,12 @@ def _read(stored: EvidenceEntry) -> Entry:
     return Entry(index=stored.index, proof=[], **fields)
 
 
-def _release(release: Release, package: Package) -> ReleaseEvidence:
+def _release(package: Package, changes: Sequence[Expectation]) -> ReleaseEvidence:
     return ReleaseEvidence(
         manifest=package.manifest,
         source=package.source,
         files=package.files,
         digest=package.digest,
-        authorised_change=release.authorised_changes,
-        authorised_change_digest=release.authorised_change or "",
+        authorised_change=change_document(changes),
+        authorised_change_digest=change_digest(changes),
     )

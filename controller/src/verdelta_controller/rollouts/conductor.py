@@ -29,8 +29,8 @@ from .engine import HELD_UP
 from .installers import Installer, ansible
 from .packages import deployable_of
 from .records import Records
-from .states import HostState, WaveState, wave_decision
-from .tables import Deployment, Purpose
+from .states import HostState, Purpose, WaveState, wave_decision
+from .tables import Deployment
 from .verdict import Verdict
 
 log = structlog.get_logger()

@@ -10,7 +10,7 @@ from ..foundation.clock import now
 from ..releases.inbox import ReleaseInbox
 from ..releases.inbox_rules import Entry, Kind
 from .overview import Overview
-from .tables import Purpose
+from .states import Purpose
 
 LOAN_ENDS_WITHIN = timedelta(days=7)
 FOR_TOKENS = "this is a token's inbox: what waits, waits for people. Log in as one: verdelta login NAME"

@@ -1,7 +1,8 @@
 """Which package a roll-out brings, and what it may change."""
 
 from ..releases.service import Deployable, ReleaseService
-from .tables import Purpose, Rollout
+from .states import Purpose
+from .tables import Rollout
 
 
 def deployable_of(releases: ReleaseService, rollout: Rollout) -> Deployable:

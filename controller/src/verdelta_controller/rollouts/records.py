@@ -16,8 +16,8 @@ from ..foundation.evidence import EvidenceLog
 from ..inventory.tables import Snapshot
 from ..releases.rules import ReleaseState
 from .rehearsing import rehearsal_outcome
-from .states import ENDED, HOST_STATES, WAVE_STATES, HostState, RolloutState, WaveState
-from .tables import Deployment, Intent, Purpose, Rollout, Wave
+from .states import ENDED, HOST_STATES, WAVE_STATES, HostState, Purpose, RolloutState, WaveState
+from .tables import Deployment, Intent, Rollout, Wave
 from .verdict import Verdict, concluded, recorded
 
 

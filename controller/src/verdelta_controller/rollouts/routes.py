@@ -13,6 +13,7 @@ from ..fleet.service import FleetService
 from ..foundation.errors import InvalidInput
 from ..foundation.events import EventBus
 from .bundle_export import Exporter
+from .release_evidence_export import ReleaseExporter
 from .service import RolloutService
 from .states import RolloutState
 
@@ -44,6 +45,14 @@ def _exporter(request: Request) -> Exporter:
 Rollouts = Annotated[RolloutService, Depends(_service)]
 Fleet = Annotated[FleetService, Depends(_fleet)]
 Events = Annotated[EventBus, Depends(_events)]
+
+
+def _release_exporter(request: Request) -> ReleaseExporter:
+    exporter: ReleaseExporter = request.app.state.services.release_exporter
+    return exporter
+
+
+ReleaseExporters = Annotated[ReleaseExporter, Depends(_release_exporter)]
 Exporters = Annotated[Exporter, Depends(_exporter)]
 
 
@@ -182,6 +191,16 @@ def export(rollout_id: int, actor: Reads, exporter: Exporters) -> Response:
     """Return all that proves a roll-out, as one file that `verdelta verify` checks without this controller."""
     name = f'attachment; filename="rollout-{rollout_id}.evidence.json"'
     return Response(exporter.export(rollout_id), headers={"Content-Disposition": name}, media_type="application/json")
+
+
+@router.get(
+    "/releases/{name}/{version}/evidence",
+    response_class=Response,
+    responses={200: {"content": {"application/json": {}}, "description": "docs/reference/evidence.md"}},
+)
+def export_release(name: str, version: str, actor: Reads, exporter: ReleaseExporters) -> Response:
+    """Return all that proves a release, its rehearsals and roll-outs included, as one file for `verdelta verify`."""
+    return Response(exporter.export(name, version), media_type="application/json")
 
 
 def _known(rollout_id: int, actor: Reads, rollouts: Rollouts) -> int:

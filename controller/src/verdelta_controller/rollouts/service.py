@@ -16,8 +16,8 @@ from .packages import deployable_of
 from .progress import Progress
 from .promotion import Promotion
 from .records import Records
-from .states import HOST_STATES, HostState, RolloutState
-from .tables import Deployment, Purpose, Rollout
+from .states import HOST_STATES, HostState, Purpose, RolloutState
+from .tables import Deployment, Rollout
 from .views import host_view, rollout_view, summary_view
 
 

@@ -6,6 +6,15 @@ from enum import StrEnum
 from ..foundation.states import StateTable
 
 
+class Purpose(StrEnum):
+    """What a roll-out is for."""
+
+    DEPLOYMENT = "deployment"
+    REHEARSAL = (
+        "rehearsal"  # in the test environment: what is observed is what the release will be authorised to change
+    )
+
+
 class HostState(StrEnum):
     """How far the deployment on one host has come, and how it ended."""
 

@@ -1,22 +1,13 @@
 """Roll-outs, their waves, and one deployment a host."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from ..foundation.database import Json, UtcDateTime
-
-
-class Purpose(StrEnum):
-    """What a roll-out is for."""
-
-    DEPLOYMENT = "deployment"
-    REHEARSAL = (
-        "rehearsal"  # in the test environment: what is observed is what the release will be authorised to change
-    )
+from .states import Purpose
 
 
 class Rollout(SQLModel, table=True):

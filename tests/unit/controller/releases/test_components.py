@@ -13,7 +13,7 @@ from verdelta_controller.releases.component_checks import component_flaws
 from verdelta_controller.releases.components import Component, Document, Kind, Part, Status, fetched_name
 from verdelta_controller.releases.file_claims import Claims, files_of, fits
 from verdelta_controller.releases.licences import licence_problem
-from verdelta_controller.releases.manifest import ManifestError, load_manifest, manifest_schema
+from verdelta_controller.releases.manifest import ManifestError, load_manifest, manifest_schema, read_manifest
 
 HEAD = """\
 release: lab
@@ -118,6 +118,13 @@ REFUSED = [
 @pytest.mark.parametrize(("components", "said"), REFUSED, ids=[said[:50] for _, said in REFUSED])
 def test_what_cannot_be_is_refused_with_its_line(components: str, said: str) -> None:
     assert refusal(components).splitlines()[0].startswith(f"release.yaml:{said}")
+
+
+def test_what_was_built_by_what_was_right_at_its_time_can_still_be_read() -> None:
+    old = HEAD + ONE.replace("'1'", "'a b'") + ", manager: deb, package: x, licence: see contract}"
+    assert read_manifest(old).components[0].licence == "see contract"
+    with pytest.raises(ManifestError):
+        load_manifest(old)
 
 
 # --- what depends on the files, and on the day
