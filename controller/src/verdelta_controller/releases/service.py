@@ -157,6 +157,8 @@ class ReleaseService:
         """Send a release that is in test back to be built anew.  Raises NotFound, GateClosed, OtherSide."""
         with self._database.transaction() as session:
             release = get(session, name, version, lock=True)
+            if release.state == ReleaseState.REJECTED:
+                return release
             claim(session, release, actor.person_id, Side.TEST, "rejected it", actor.name)
             enter(session, release, ReleaseState.REJECTED)
             voided = void(session, release, f"rejected: {reason}"[:200])

@@ -17,7 +17,7 @@ from .duties import appoint, appointed, check_turn, claim
 from .gates import Facts
 from .policy import Policy
 from .policy_service import policy_of
-from .rules import ReleaseState
+from .rules import SIGNED_NO_MORE, ReleaseState
 from .service import enter, get, label_of
 from .sides import SIGNED_BY, Purpose, side_of
 from .tables import Release, ReleaseDuty, ReleaseSide, SignOffRow
@@ -68,6 +68,7 @@ class SigningOffService:
         lender = self._credentials.lender_of(actor, role)
         with self._database.transaction() as session:
             release = get(session, name, version, lock=True)
+            _check_open(release)
             policy, known = policy_of(session, release), facts.gather(session, release)
             binding = _binding(release, policy, known, purpose)
             if subject != binding.subject:
@@ -199,6 +200,12 @@ def _statement(release: Release, known: Facts, purpose: Purpose) -> str:
         Purpose.CHANGE: f"I agree to the change that {what}, makes.",
     }[purpose]
     return " ".join(part for part in (first, tested, may, declared) if part)
+
+
+def _check_open(release: Release) -> None:
+    """Raise GateClosed for a release that goes nowhere as it is: nobody signs what was given up."""
+    if ReleaseState(release.state) in SIGNED_NO_MORE:
+        raise GateClosed(f"{label_of(release)} is {release.state}: there is nothing to sign any more")
 
 
 def _check_evidence(policy: Policy, known: Facts, purpose: Purpose) -> None:
