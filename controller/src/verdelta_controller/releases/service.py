@@ -226,14 +226,20 @@ class ReleaseService:
             _check_gates(session, release, ReleaseState.DEPLOYING)
             return list(policy_of(session, release).of(ReleaseType(release.type)).verified_in)
 
+    def begin_deployment(self, session: Session, release_id: int) -> None:
+        """Hold a release while its roll-out is written down, so that nobody cancels or retires it at this moment.
+
+        Raises Retired.
+        """
+        release = _held(session, release_id)
+        self._library.check_not_retired(session, release.name, release.version)
+
     def follow(self, session: Session, release_id: int, wanted: ReleaseState) -> None:
         """Let a release stand where its roll-outs stand, in the caller's transaction.
 
         Raises GateClosed when it was never authorised, or is closed.
         """
-        release = session.get(Release, release_id)
-        if release is None:
-            raise NotFound(f"there is no release number {release_id}")
+        release = _held(session, release_id)
         if ReleaseState(release.state) not in rules.IN_DEPLOYMENT:
             raise _not_authorised(release)
         if release.state != wanted.value:
@@ -388,6 +394,14 @@ def get(session: Session, name: str, version: str, *, lock: bool = False) -> Rel
     found = find(session, name, version, lock=lock)
     if found is None:
         raise NotFound(f"there is no release {name} {version}", mend="verdelta release list shows the releases")
+    return found
+
+
+def _held(session: Session, release_id: int) -> Release:
+    """Return a release that nobody else changes until the transaction ends.  Raises NotFound."""
+    found = session.get(Release, release_id, with_for_update=True)
+    if found is None:
+        raise NotFound(f"there is no release number {release_id}")
     return found
 
 
