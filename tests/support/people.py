@@ -87,3 +87,9 @@ def evidence(database: Database, kind: str = "") -> list[Any]:
 def names(found: Sequence[object]) -> list[str]:
     """Return the kinds of results, sorted."""
     return sorted(type(one).__name__ for one in found)
+
+
+def lender_of(people: People, actor: Actor, role: Role) -> str | None:
+    """Return whose role it is, as signing asks in its own transaction."""
+    with people.grants._database.transaction() as session:
+        return people.lender_of(session, actor, role)

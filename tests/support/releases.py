@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlmodel import Session
+
 from verdelta_controller.access.accounts import Accounts
 from verdelta_controller.access.rules import Actor, Role, Standing
 from verdelta_controller.foundation.clock import now
@@ -53,7 +55,7 @@ class Trusting:
     def confirm_second_step(self, actor: Actor, code: str) -> None:
         """Take the code."""
 
-    def lender_of(self, actor: Actor, role: Role) -> str | None:
+    def lender_of(self, session: Session, actor: Actor, role: Role) -> str | None:
         """Return who lent the actor a role, as the test says."""
         return self.lenders.get(actor.name)
 

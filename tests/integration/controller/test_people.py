@@ -9,7 +9,7 @@ import pyotp
 import pytest
 from sqlalchemy import inspect, text
 from tests.support.concurrently import at_once
-from tests.support.people import ADMINISTRATOR, LOG, PASSWORD, STEP, Clock, Joined, evidence, joined, names
+from tests.support.people import ADMINISTRATOR, LOG, PASSWORD, STEP, Clock, Joined, evidence, joined, lender_of, names
 
 from verdelta_controller.access import passwords
 from verdelta_controller.access.people import People
@@ -304,7 +304,7 @@ def test_a_token_confirms_nothing(people):
     with pytest.raises(NotAllowed, match="tokens never sign"):
         people.confirm_second_step(ADMINISTRATOR, "123456")
     with pytest.raises(NotAllowed, match="is not release-manager now"):
-        people.lender_of(Actor("ci", frozenset({Role.RELEASE_MANAGER})), Role.RELEASE_MANAGER)
+        lender_of(people, Actor("ci", frozenset({Role.RELEASE_MANAGER})), Role.RELEASE_MANAGER)
 
 
 # -- guessing

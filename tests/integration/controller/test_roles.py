@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 from tests.support.concurrently import at_once
-from tests.support.people import ADMINISTRATOR, LOG, Clock, Joined, evidence, joined, names
+from tests.support.people import ADMINISTRATOR, LOG, Clock, Joined, evidence, joined, lender_of, names
 
 from verdelta_controller.access.grants import Held, held
 from verdelta_controller.access.people import People
@@ -181,13 +181,13 @@ def test_a_role_is_lent_to_a_deputy_for_a_time_and_it_is_said_whose_it_is(people
     assert standing(alice, alice.person_id, days=2) == Held(MANAGER)  # the lender keeps it
     clock.passes(2 * DAY)
     actor = Actor("bob", frozenset({MANAGER}), bob)
-    assert people.lender_of(actor, MANAGER) == alice.person_id
-    assert people.lender_of(alice.actor, MANAGER) is None
+    assert lender_of(people, actor, MANAGER) == alice.person_id
+    assert lender_of(people, alice.actor, MANAGER) is None
     with database.transaction() as session:
         assert held(session, bob, MANAGER, clock.now()) == Held(MANAGER, alice.person_id)
     clock.passes(DAY)
     with pytest.raises(NotAllowed, match="bob is not release-manager now"):
-        people.lender_of(actor, MANAGER)
+        lender_of(people, actor, MANAGER)
     (said,) = evidence(database, "role-lent")
     assert (said["lender"], said["lent_by"], said["by"]) == ("alice", alice.person_id, "alice")
 

@@ -77,12 +77,12 @@ class Grants:
         with self._database.reading() as session:
             return held(session, person_id, role, at)
 
-    def lender_of(self, actor: Actor, role: Role) -> str | None:
+    def lender_of(self, session: Session, actor: Actor, role: Role) -> str | None:
         """Return the person whose role this is, where it is lent to the actor now; None where it is her own.
 
-        Raises NotAllowed when the actor does not hold it at all.
+        It stays so until the caller's transaction ends.  Raises NotAllowed when the actor does not hold it at all.
         """
-        found = self.standing_of(actor.person_id, role, now()) if actor.person_id else None
+        found = self._held_with_people(session, actor.person_id, actor.name, role) if actor.person_id else None
         if found is None:
             raise NotAllowed(f"{actor.name} is not {role.value} now", mend=f"verdelta person show {actor.name}")
         return found.lent_by
@@ -110,6 +110,18 @@ class Grants:
             lenders = select(Person.id, Person.name).where(col(Person.id).in_([grant.lent_by for grant in found]))
             names = dict(session.exec(lenders).all())
         return [(grant, names[grant.lent_by or ""]) for grant in found]
+
+    def _held_with_people(self, session: Session, person_id: str, name: str, role: Role) -> Held | None:
+        """Return how a person holds a role, and hold people before grants: whoever ends a grant does so too."""
+        check_here(session, person_id, name)
+        lenders = {
+            grant.lent_by
+            for grant in session.exec(_IN_FORCE, params={"person_id": person_id, "at": now()})
+            if grant.role == role.value
+        }
+        for lender in sorted(one for one in lenders if one):
+            check_here(session, lender, f"who lent {name} the role")
+        return held(session, person_id, role, now())
 
     # -- one's own
 
@@ -251,6 +263,16 @@ def end(session: Session, which: ColumnElement[bool], role: Role | None, by: str
         session.add(grant)
     session.flush()
     return found
+
+
+def check_here(session: Session, person_id: str, name: str) -> None:
+    """Raise NotAllowed for a person who has left, or whose account was merged; she stays until the transaction ends.
+
+    Without it, what is done in the moment of a merge would be done by an account that is nobody's any more.
+    """
+    person = session.get(Person, person_id, with_for_update={"read": True})
+    if person is None or person.left_at is not None:
+        raise NotAllowed(f"{name} has left", mend="Somebody else has to, or the account that was kept.")
 
 
 def person_named(session: Session, name: str, *, lock: bool = False, wholly: bool = False) -> Person:

@@ -1,5 +1,7 @@
 """People: their accounts, logins, roles and teams, put together."""
 
+from sqlmodel import Session
+
 from ..foundation.database import Database
 from ..foundation.evidence import EvidenceLog
 from ..foundation.signing import Vault
@@ -23,6 +25,6 @@ class People:
         """Take a code of the actor's second step; it works once.  Raises NotAllowed."""
         self.logins.confirm_second_step(actor, code)
 
-    def lender_of(self, actor: Actor, role: Role) -> str | None:
+    def lender_of(self, session: Session, actor: Actor, role: Role) -> str | None:
         """Return whose role it is, where it is lent to the actor now; None where it is her own.  Raises NotAllowed."""
-        return self.grants.lender_of(actor, role)
+        return self.grants.lender_of(session, actor, role)

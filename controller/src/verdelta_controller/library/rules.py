@@ -56,7 +56,7 @@ class CopyState(StrEnum):
 
 
 class Retired(GateClosed):
-    """Every version that uses this is retired."""
+    """This is retired: the version itself, or every version that uses a file."""
 
 
 # Where nothing is on its way any more.  A release that is deployed is looked for on its hosts besides.

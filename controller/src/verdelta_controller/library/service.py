@@ -136,6 +136,15 @@ class LibraryService:
         self._check_here(artifact)
         return self._store.verified_path(digest)
 
+    def check_not_retired(self, session: Session, name: str, version: str) -> None:
+        """Raise Retired for a version that is not deployed any more, in the transaction of whoever would deploy it."""
+        retired = session.get(RetiredVersion, (name, version))
+        if retired is not None:
+            raise rules.Retired(
+                f"{name} {version} was retired on {retired.retired_at:%Y-%m-%d}: {retired.reason}",
+                mend="Deploy another version.",
+            )
+
     def _check_deployable(self, artifact: Artifact) -> None:
         with self._database.reading() as session:
             if session.exec(select(RetiredArtifact).where(RetiredArtifact.digest == artifact.digest)).first() is None:

@@ -5,6 +5,7 @@ The database refuses a second side whatever is asked here; what is done here say
 
 from sqlmodel import Session, col, select
 
+from ..access.grants import check_here
 from ..access.rules import Actor, Role
 from ..foundation.clock import now
 from ..foundation.errors import Conflict, NotAllowed
@@ -26,11 +27,12 @@ class OtherSide(NotAllowed):
 def claim(session: Session, release: Release, person_id: str | None, side: Side | None, reason: str, name: str) -> None:
     """Put a person on a side of a release; whoever stands there already stays.  A token (None) stands nowhere.
 
-    `reason` says in words what the person did there, `name` who it is.  Raises OtherSide; Conflict where another
-    transaction was first.
+    `reason` says in words what the person did there, `name` who it is.  Raises OtherSide; NotAllowed for who has
+    left; Conflict where another transaction was first.
     """
     if person_id is None or side is None:
         return
+    check_here(session, person_id, name)
     there = session.get(ReleaseSide, (release.id, person_id))
     if there is None:
         session.add(

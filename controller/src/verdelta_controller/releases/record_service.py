@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from sqlmodel import col, select
 
+from ..access.grants import check_here
 from ..access.rules import Actor, Role
 from ..foundation.clock import now
 from ..foundation.database import Database
@@ -153,6 +154,7 @@ class RecordService:
             raise NotAllowed(f"{actor.name} is a token, and waivers are people's", mend="Log in: verdelta login NAME")
         _check_expiry(expires_at)
         with self._database.transaction() as session:
+            check_here(session, actor.person_id, actor.name)
             release = get(session, name, version)
             _check_waivable(policy_of(session, release).of(ReleaseType(release.type)), gate_name)
             waiver = GateWaiver(
@@ -179,6 +181,7 @@ class RecordService:
                 mend="This takes a person who is " + " or ".join(sorted(role.value for role in GRANTERS)) + ".",
             )
         with self._database.transaction() as session:
+            check_here(session, actor.person_id, actor.name)
             waiver = session.get(GateWaiver, number, with_for_update=True)
             if waiver is None:
                 raise NotFound(f"there is no waiver {number}")

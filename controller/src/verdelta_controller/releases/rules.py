@@ -37,6 +37,7 @@ _OWING = IN_DEPLOYMENT | {_S.EARLY_LIFE_SUPPORT}
 OPEN_TO_BUILDING = frozenset(
     (_S.DRAFT, _S.BUILT, _S.IN_TEST, _S.REJECTED, _S.ACCEPTED)
 )  # a new package voids sign-offs
+SIGNED_NO_MORE = frozenset((_S.REJECTED, _S.CANCELLED, _S.CLOSED))
 
 # Within IN_DEPLOYMENT a release stands where its roll-outs stand (`ReleaseService.follow`): several may be under way.
 # A new build takes a release back to built, from wherever it is open to it.
@@ -62,8 +63,8 @@ RELEASE_STATES = StateTable(
 
 
 def is_under_test(state: ReleaseState, passed: Collection[str]) -> bool:
-    """Return whether a package is being tested: it is in test, or was deployed without and owes its test."""
-    return state is _S.IN_TEST or (state in _OWING and _S.IN_TEST.value not in passed)
+    """Return whether a package is being tested: it is in test, or went out without its acceptance, and owes it."""
+    return state is _S.IN_TEST or (state in _OWING and _S.ACCEPTED.value not in passed)
 
 
 def change_document(changes: Sequence[Expectation]) -> list[dict[str, Any]]:

@@ -162,6 +162,8 @@ class ReleaseService:
         """Send a release that is in test back to be built anew.  Raises NotFound, GateClosed, OtherSide."""
         with self._database.transaction() as session:
             release = get(session, name, version, lock=True)
+            if release.state == ReleaseState.REJECTED:
+                return release
             claim(session, release, actor.person_id, Side.TEST, "rejected it", actor.name)
             enter(session, release, ReleaseState.REJECTED)
             voided = void(session, release, f"rejected: {reason}"[:200])
@@ -245,14 +247,20 @@ class ReleaseService:
             _check_gates(session, release, ReleaseState.DEPLOYING)
             return list(policy_of(session, release).of(ReleaseType(release.type)).verified_in)
 
+    def begin_deployment(self, session: Session, release_id: int) -> None:
+        """Hold a release while its roll-out is written down, so that nobody cancels or retires it at this moment.
+
+        Raises Retired.
+        """
+        release = _held(session, release_id)
+        self._library.check_not_retired(session, release.name, release.version)
+
     def follow(self, session: Session, release_id: int, wanted: ReleaseState) -> None:
         """Let a release stand where its roll-outs stand, in the caller's transaction.
 
         Raises GateClosed when it was never authorised, or is closed.
         """
-        release = session.get(Release, release_id)
-        if release is None:
-            raise NotFound(f"there is no release number {release_id}")
+        release = _held(session, release_id)
         if ReleaseState(release.state) not in rules.IN_DEPLOYMENT:
             raise _not_authorised(release)
         if release.state != wanted.value:
@@ -418,6 +426,14 @@ def get(session: Session, name: str, version: str, *, lock: bool = False) -> Rel
 def in_words(state: str) -> str:
     """Return a state as it stands in a sentence."""
     return state.replace("_", " ")
+
+
+def _held(session: Session, release_id: int) -> Release:
+    """Return a release that nobody else changes until the transaction ends.  Raises NotFound."""
+    found = session.get(Release, release_id, with_for_update=True)
+    if found is None:
+        raise NotFound(f"there is no release number {release_id}")
+    return found
 
 
 def label_of(release: Release) -> str:

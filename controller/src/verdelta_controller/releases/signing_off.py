@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from ..access.rules import Actor, Role
@@ -14,10 +15,10 @@ from .duties import appoint, appointed, check_turn, claim
 from .gates import Facts
 from .policy import Policy
 from .policy_service import policy_of
-from .rules import ReleaseState, signed_subject
+from .rules import SIGNED_NO_MORE, ReleaseState, signed_subject
 from .service import enter, get, label_of
 from .sides import SIGNED_BY, Purpose, side_of
-from .tables import Release, ReleaseDuty, ReleaseSide, SignOffRow
+from .tables import GateWaiver, Release, ReleaseDuty, ReleaseSide, SignOffRow
 
 
 class Credentials(Protocol):
@@ -27,8 +28,11 @@ class Credentials(Protocol):
         """Raise NotAllowed when the code is not the actor's, or was used."""
         ...
 
-    def lender_of(self, actor: Actor, role: Role) -> str | None:
-        """Return the person whose role this is, where it was lent to the actor; None where it is the actor's own."""
+    def lender_of(self, session: Session, actor: Actor, role: Role) -> str | None:
+        """Return the person whose role this is, where it is lent to the actor; None where it is the actor's own.
+
+        It stays so until the transaction ends.  Raises NotAllowed when the actor does not hold it any more.
+        """
         ...
 
 
@@ -62,9 +66,10 @@ class SigningOffService:
         role = SIGNED_BY[purpose]
         person = _person(actor, role)
         self._credentials.confirm_second_step(actor, code)
-        lender = self._credentials.lender_of(actor, role)
         with self._database.transaction() as session:
+            lender = self._credentials.lender_of(session, actor, role)  # holds people before the release, as a merge
             release = get(session, name, version, lock=True)
+            _check_open(release)
             policy, known = policy_of(session, release), facts.gather(session, release)
             binding = _binding(release, policy, known, purpose)
             if subject != binding.subject:
@@ -128,8 +133,11 @@ class SigningOffService:
 def move_person(session: Session, kept: str, gone: str) -> None:
     """Let one of a person's two accounts take over all that the other did, in the caller's transaction.
 
-    Raises Conflict when the two stand on different sides of a release: nobody comes to both by merging accounts.
+    Raises Conflict when the two stand on different sides of a release, or one granted what the other had asked for:
+    nobody comes to both by merging accounts.
     """
+    _move_waivers(session, kept, gone)
+    _move_loans(session, kept, gone)
     sides = select(ReleaseSide).where(ReleaseSide.person_id == gone)
     for side in list(session.exec(sides)):
         other = session.get(ReleaseSide, (side.release_id, kept))
@@ -151,6 +159,28 @@ def move_person(session: Session, kept: str, gone: str) -> None:
             session.add(signed)
         session.flush()
         session.delete(side)
+    session.flush()
+
+
+def _move_waivers(session: Session, kept: str, gone: str) -> None:
+    mine = or_(col(GateWaiver.asked_by) == gone, col(GateWaiver.granted_by) == gone)
+    for waiver in list(session.exec(select(GateWaiver).where(mine).with_for_update())):
+        asked_by = kept if waiver.asked_by == gone else waiver.asked_by
+        granted_by = kept if waiver.granted_by == gone else waiver.granted_by
+        if asked_by == granted_by:
+            raise Conflict(
+                f"one of the two accounts granted waiver {waiver.id}, which the other had asked for",
+                mend="They stay two: a waiver takes two people.",
+            )
+        waiver.asked_by, waiver.granted_by = asked_by, granted_by
+        session.add(waiver)
+    session.flush()
+
+
+def _move_loans(session: Session, kept: str, gone: str) -> None:
+    for signed in list(session.exec(select(SignOffRow).where(SignOffRow.for_person_id == gone))):
+        signed.for_person_id = kept
+        session.add(signed)
     session.flush()
 
 
@@ -190,6 +220,12 @@ def _statement(release: Release, known: Facts, purpose: Purpose) -> str:
         Purpose.CHANGE: f"I agree to the change that {what}, makes.",
     }[purpose]
     return " ".join(part for part in (first, tested, may, declared) if part)
+
+
+def _check_open(release: Release) -> None:
+    """Raise GateClosed for a release that goes nowhere as it is: nobody signs what was given up."""
+    if ReleaseState(release.state) in SIGNED_NO_MORE:
+        raise GateClosed(f"{label_of(release)} is {release.state}: there is nothing to sign any more")
 
 
 def _check_evidence(policy: Policy, known: Facts, purpose: Purpose) -> None:

@@ -36,8 +36,12 @@ def uses(session: Session, digests: Collection[str]) -> dict[str, list[Use]]:
 
 
 def files_of(session: Session, name: str, version: str) -> tuple[Use, dict[str, str]] | None:
-    """Return a release with the files of its package: path -> digest; None when there is no such release."""
-    release = session.exec(select(Release).where(Release.name == name, Release.version == version)).first()
+    """Return a release with the files of its package: path -> digest; None when there is no such release.
+
+    It is held until the transaction ends: no roll-out of it begins meanwhile.
+    """
+    wanted = select(Release).where(Release.name == name, Release.version == version).with_for_update()
+    release = session.exec(wanted).first()
     if release is None:
         return None
     package = session.get(Package, release.digest)

@@ -43,8 +43,8 @@ class RolloutService:
     def start(self, name: str, version: str, hosts: Sequence[Host], wave_size: int, actor: Actor) -> int:
         """Begin to roll a release out to hosts, `wave_size` at a time (0: all of them in one wave).
 
-        Raises NotFound, InvalidInput (no host), GateClosed (not authorised, a host is being deployed to already,
-        or cannot be reached by push).
+        Raises NotFound, InvalidInput (no host), GateClosed (not authorised, retired, a host is being deployed to
+        already, or cannot be reached by push).
         """
         release = self._releases.release(name, version)
         self._releases.authorised(release)
@@ -96,7 +96,7 @@ class RolloutService:
             lambda session, number: (
                 self._releases.begin_rehearsal(session, release, package, number, actor)
                 if purpose is Purpose.REHEARSAL
-                else None
+                else self._releases.begin_deployment(session, release.id or 0)
             ),
         )
         try:
