@@ -13,10 +13,10 @@ from ..foundation.database import Database
 from . import facts
 from . import policy as gate
 from .inbox_rules import ENDED, Entry, Kind, Standing, entries, tasks
+from .lifecycle import label_of
 from .policy import Policy
 from .record_service import GRANTERS
 from .rules import ReleaseState
-from .service import label_of
 from .sides import Side
 from .tables import GateWaiver, Package, PolicyVersion, Release, ReleaseDuty, ReleaseSide, SignOffRow
 

@@ -6,10 +6,11 @@ from ..foundation.errors import InvalidInput, NotFound
 from ..library.service import LibraryService
 from .bill_of_materials import bill_of_materials
 from .component_history import Built, Step, history
+from .lifecycle import manifest_of
 from .lock import LIMIT, NAME, Lock, LockedFile, lock_of, read_lock
 from .package_difference import PackageDifference, difference
 from .rules import ReleaseState
-from .service import ReleaseService, manifest_of
+from .service import ReleaseService
 from .tables import Package
 
 

@@ -14,10 +14,10 @@ from ..foundation.evidence import EvidenceLog
 from ..library.service import LibraryService
 from . import policy as gate
 from .duties import claim
+from .lifecycle import get, label_of
 from .manifest import ReleaseType
 from .policy import NEVER_WAIVED, Severity
 from .policy_service import policy_of
-from .service import get, label_of
 from .sides import Side, side_of
 from .tables import GateRecord, GateWaiver, KnownError, Release
 

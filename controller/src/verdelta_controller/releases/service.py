@@ -13,13 +13,26 @@ from ..foundation.clock import now
 from ..foundation.database import Database
 from ..foundation.errors import Conflict, GateClosed, InvalidInput, NotFound
 from ..foundation.evidence import EvidenceLog, Record
-from ..foundation.states import IllegalTransition
 from ..library.service import LibraryService
 from . import facts, gates, rules
 from .build_checks import check_package
 from .duties import claim
 from .expectations import Expectation
 from .gates import Checked
+from .lifecycle import (
+    authorised_changes,
+    check_gates,
+    check_rebuilding,
+    enter,
+    find,
+    get,
+    hold,
+    label_of,
+    manifest_of,
+    not_authorised,
+    package_of,
+    void,
+)
 from .lock import LIMIT as LOCK_LIMIT
 from .lock import NAME as LOCK
 from .lock import check_lock
@@ -27,7 +40,7 @@ from .manifest import Manifest, ReleaseType, digest_of, load_manifest
 from .playbooks import check_playbook, playbooks_named
 from .policy import Policy
 from .policy_service import policy_in_force, policy_of
-from .rules import OPEN_TO_BUILDING, ReleaseState
+from .rules import ReleaseState
 from .sides import Side
 from .tables import Package, RehearsalRun, Release
 from .test_results import BuilderTests
@@ -101,7 +114,7 @@ class ReleaseService:
                 )
             elif release.digest == digest:
                 return release, False
-            _check_rebuilding(session, release, manifest, digest)
+            check_rebuilding(session, release, manifest, digest)
             claim(session, release, actor.person_id, Side.DELIVERY, "built it", actor.name)
             if session.get(Package, digest) is None:
                 package = Package(
@@ -244,7 +257,7 @@ class ReleaseService:
         Raises GateClosed.
         """
         with self._database.reading() as session:
-            _check_gates(session, release, ReleaseState.DEPLOYING)
+            check_gates(session, release, ReleaseState.DEPLOYING)
             return list(policy_of(session, release).of(ReleaseType(release.type)).verified_in)
 
     def begin_deployment(self, session: Session, release_id: int) -> None:
@@ -252,7 +265,7 @@ class ReleaseService:
 
         Raises Retired.
         """
-        release = _held(session, release_id)
+        release = hold(session, release_id)
         self._library.check_not_retired(session, release.name, release.version)
 
     def follow(self, session: Session, release_id: int, wanted: ReleaseState) -> None:
@@ -260,9 +273,9 @@ class ReleaseService:
 
         Raises GateClosed when it was never authorised, or is closed.
         """
-        release = _held(session, release_id)
+        release = hold(session, release_id)
         if ReleaseState(release.state) not in rules.IN_DEPLOYMENT:
-            raise _not_authorised(release)
+            raise not_authorised(release)
         if release.state != wanted.value:
             release.state = wanted.value
             if wanted is ReleaseState.DEPLOYED and release.deployed_at is None:
@@ -319,7 +332,7 @@ class ReleaseService:
         Raises GateClosed.
         """
         if release.authorised_change is None:
-            raise _not_authorised(release)
+            raise not_authorised(release)
         package = self.package(release.digest)
         manifest = manifest_of(package)
         changes = authorised_changes(release)
@@ -371,140 +384,6 @@ class ReleaseService:
             content = {"digest": release.digest, "by": actor.name}
             self._evidence.append(session, f"release-{wanted.value}", label_of(release), content, now())
         return release
-
-
-def enter(session: Session, release: Release, wanted: ReleaseState) -> None:
-    """Let a release enter a state, in the caller's transaction, which records it.
-
-    Raises GateClosed: the state cannot follow, a state was left out that may not be, or a gate is not met.
-    """
-    current = ReleaseState(release.state)
-    if current is not wanted:  # a new build of what is built stays there
-        try:
-            rules.RELEASE_STATES.next_state(current, wanted)
-        except IllegalTransition as error:
-            raise GateClosed(f"{label_of(release)} is {current}", mend=error.mend) from error
-    _check_gates(session, release, wanted)
-    release.state = wanted.value
-    release.passed = [*release.passed, wanted.value]
-    session.add(release)
-    session.flush()
-
-
-def authorised_changes(release: Release) -> list[Expectation]:
-    """Return what a release was authorised to change; nothing before that."""
-    return [Expectation.model_validate(change) for change in release.authorised_changes]
-
-
-def manifest_of(package: Package) -> Manifest:
-    """Return the manifest of a package."""
-    return Manifest.model_validate(package.manifest)
-
-
-def package_of(session: Session, digest: str) -> Package:
-    """Return a package.  Raises NotFound."""
-    found = session.get(Package, digest)
-    if found is None:
-        raise NotFound(f"there is no package {digest[:12]}" if digest else "the release was not built yet")
-    return found
-
-
-def find(session: Session, name: str, version: str, *, lock: bool = False) -> Release | None:
-    """Return a release, None when there is none; with `lock` nobody else changes it until the transaction ends."""
-    wanted = select(Release).where(Release.name == name, Release.version == version)
-    return session.exec(wanted.with_for_update() if lock else wanted).first()
-
-
-def get(session: Session, name: str, version: str, *, lock: bool = False) -> Release:
-    """Return a release.  Raises NotFound."""
-    found = find(session, name, version, lock=lock)
-    if found is None:
-        raise NotFound(f"there is no release {name} {version}", mend="verdelta release list shows the releases")
-    return found
-
-
-def in_words(state: str) -> str:
-    """Return a state as it stands in a sentence."""
-    return state.replace("_", " ")
-
-
-def _held(session: Session, release_id: int) -> Release:
-    """Return a release that nobody else changes until the transaction ends.  Raises NotFound."""
-    found = session.get(Release, release_id, with_for_update=True)
-    if found is None:
-        raise NotFound(f"there is no release number {release_id}")
-    return found
-
-
-def label_of(release: Release) -> str:
-    """Return what to call a release: its name and version."""
-    return f"{release.name} {release.version}"
-
-
-def _not_authorised(release: Release) -> GateClosed:
-    label = label_of(release)
-    return GateClosed(f"{label} is {release.state}, not authorised", mend=f"verdelta release authorise {label}")
-
-
-def _check_gates(session: Session, release: Release, wanted: ReleaseState) -> None:
-    """Raise GateClosed, which names the gates that keep a release from a state."""
-    policy, found = policy_of(session, release), facts.gather(session, release)
-    label = label_of(release)
-    missing = gates.left_out(policy, found, wanted)
-    if missing:
-        first = f"by the policy {policy.policy} it has to be {in_words(missing[0])} first"
-        raise GateClosed(
-            f"{label} is {in_words(release.state)}: {first}",
-            mend=f"verdelta release gates {label} shows what is left to do.",
-        )
-    closed = gates.in_the_way(gates.checklist(policy, found, now()), wanted)
-    if closed:
-        said = "\n".join(f"  {line.gate}: {line.evidence}" for line in closed)
-        count = "1 gate is" if len(closed) == 1 else f"{len(closed)} gates are"
-        raise GateClosed(
-            f"{label} cannot become {in_words(wanted)}: {count} not met\n{said}",
-            mend=f"verdelta release gates {label} shows what to do, and whose turn it is.",
-        )
-
-
-def _check_rebuilding(session: Session, release: Release, manifest: Manifest, digest: str) -> None:
-    label = label_of(release)
-    if ReleaseState(release.state) not in OPEN_TO_BUILDING:
-        raise Conflict(
-            f"{label} exists with other content"
-            f" (package {release.digest[:12]}, this one would be {digest[:12]}), and is {release.state}",
-            mend="What was authorised never changes: give the new content a new version.",
-        )
-    if (release.type, release.service) != (manifest.type.value, manifest.service):
-        raise Conflict(
-            f"{label} was drafted as {release.type} release of {release.service},"
-            f" and the manifest says {manifest.type.value} of {manifest.service}",
-            mend="Mend the manifest, or cancel the release and draft another version.",
-        )
-    under_way = select(RehearsalRun).where(RehearsalRun.release_id == release.id, col(RehearsalRun.passed).is_(None))
-    run = session.exec(under_way).first()
-    if run is not None:
-        raise GateClosed(
-            f"{label} is being rehearsed in roll-out {run.rollout_id}",
-            mend=f"Wait for it, or: verdelta rollout cancel {run.rollout_id}",
-        )
-
-
-def void(session: Session, release: Release, reason: str) -> list[Record]:
-    """Void whatever was signed and accepted of the present package, and return what is to be recorded of that."""
-    records = []
-    accepted = facts.accepted_change(session, release)
-    if accepted is not None:
-        accepted.voided_at = now()
-        session.add(accepted)
-        content: dict[str, Any] = {"change": accepted.digest, "reason": reason}
-        records.append(Record("rehearsed-change-voided", label_of(release), content))
-    for signed in facts.valid_sign_offs(session, release):
-        signed.voided_at, signed.void_reason = now(), reason
-        session.add(signed)
-        content = {"sign_off": signed.id, "purpose": signed.purpose, "by": signed.person_name, "reason": reason}
-        records.append(Record("sign-off-voided", label_of(release), content))
-    return records
 
 
 def _check_files(manifest: Manifest, files: Mapping[str, str], library: LibraryService, source: str, name: str) -> None:

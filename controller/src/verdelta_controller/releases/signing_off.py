@@ -13,10 +13,10 @@ from ..foundation.evidence import EvidenceLog, Record
 from . import facts, gates
 from .duties import appoint, appointed, check_turn, claim
 from .gates import Facts
+from .lifecycle import enter, get, in_words, label_of
 from .policy import Policy
 from .policy_service import policy_of
 from .rules import SIGNED_NO_MORE, ReleaseState, signed_subject
-from .service import enter, get, label_of
 from .sides import SIGNED_BY, Purpose, side_of
 from .tables import GateWaiver, Release, ReleaseDuty, ReleaseSide, SignOffRow
 
@@ -65,19 +65,13 @@ class SigningOffService:
         """
         role = SIGNED_BY[purpose]
         person = _person(actor, role)
+        with self._database.reading() as session:  # what would be refused anyway spends no code
+            _bound(session, get(session, name, version), purpose, subject)
         self._credentials.confirm_second_step(actor, code)
         with self._database.transaction() as session:
             lender = self._credentials.lender_of(session, actor, role)  # holds people before the release, as a merge
             release = get(session, name, version, lock=True)
-            _check_open(release)
-            policy, known = policy_of(session, release), facts.gather(session, release)
-            binding = _binding(release, policy, known, purpose)
-            if subject != binding.subject:
-                raise GateClosed(
-                    f"{label_of(release)} is not what you were shown: it was built, rehearsed or planned anew since",
-                    mend=f"Read it again: verdelta release sign {label_of(release)} {purpose.value}",
-                )
-            _check_evidence(policy, known, purpose)
+            binding = _bound(session, release, purpose, subject)
             check_turn(session, release, role, (person, lender), actor.name)
             side = side_of(role)
             claim(session, release, person, side, f"signed for {purpose.value}", actor.name)
@@ -197,6 +191,23 @@ def _person(actor: Actor, role: Role) -> str:
     return actor.person_id
 
 
+def _bound(session: Session, release: Release, purpose: Purpose, subject: str) -> Binding:
+    """Return what is to be signed, when it is what the person was shown, and there is all that it rests on.
+
+    Raises GateClosed.
+    """
+    _check_open(release)
+    policy, known = policy_of(session, release), facts.gather(session, release)
+    binding = _binding(release, policy, known, purpose)
+    if subject != binding.subject:
+        raise GateClosed(
+            f"{label_of(release)} is not what you were shown: it was built, rehearsed or planned anew since",
+            mend=f"Read it again: verdelta release sign {label_of(release)} {purpose.value}",
+        )
+    _check_evidence(policy, known, purpose)
+    return binding
+
+
 def _binding(release: Release, policy: Policy, known: Facts, purpose: Purpose) -> Binding:
     if known.manifest is None:
         raise GateClosed(f"{known.label} was not built yet: there is nothing to sign", mend="verdelta release build")
@@ -212,7 +223,7 @@ def _statement(release: Release, known: Facts, purpose: Purpose) -> str:
     run, change = known.rehearsal, known.rehearsed_change
     tested = f"It was rehearsed in roll-out {run.rollout}: {run.detail}." if run else "It was not rehearsed."
     may = f"What it may change is the rehearsed change {change.digest[:16]}." if change else ""
-    declared = "" if change or known.manifest is None else f"It declares {len(known.manifest.changes)} changes."
+    declared = "" if change or known.manifest is None else _declared(len(known.manifest.changes))
     first = {
         Purpose.ACCEPTANCE: f"I tested {what}, independently of those who make it, and accept it.",
         Purpose.BUSINESS: f"I accept {what}, for those who use the service.",
@@ -228,6 +239,10 @@ def _check_open(release: Release) -> None:
         raise GateClosed(f"{label_of(release)} is {release.state}: there is nothing to sign any more")
 
 
+def _declared(count: int) -> str:
+    return f"It declares {count} change{'' if count == 1 else 's'}."
+
+
 def _check_evidence(policy: Policy, known: Facts, purpose: Purpose) -> None:
     """A signature is the last gate: what it rests on has to be there.  Raises GateClosed."""
     kind = policy.of(known.type)
@@ -238,7 +253,7 @@ def _check_evidence(policy: Policy, known: Facts, purpose: Purpose) -> None:
         earlier = gates.left_out(policy, known, state)
         if earlier:
             raise GateClosed(
-                f"{known.label} cannot be signed for {purpose.value} yet: it has to be {earlier[0].value} first",
+                f"{known.label} cannot be signed for {purpose.value} yet: it has to be {in_words(earlier[0])} first",
                 mend=f"verdelta release gates {known.label} shows what to do, and whose turn it is.",
             )
         missing = [

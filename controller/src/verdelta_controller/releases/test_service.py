@@ -13,8 +13,8 @@ from . import facts, rules
 from .acceptance import ManualCriterion, Outcome, Result, Summary, Told, summarise
 from .duties import claim
 from .expectations import Expectation
+from .lifecycle import get, label_of, manifest_of, package_of, void
 from .rules import ReleaseState
-from .service import get, label_of, manifest_of, package_of, void
 from .sides import Side
 from .tables import CriterionResult, RehearsedChangeRow, Release
 

@@ -16,8 +16,9 @@ from ..foundation.evidence import EvidenceEntry, EvidenceLog, document
 from ..foundation.signing import SigningKey, audience_of
 from ..inventory.service import InventoryService
 from ..releases.expectations import Expectation
+from ..releases.lifecycle import authorised_changes, manifest_of
 from ..releases.rules import change_digest, change_document
-from ..releases.service import ReleaseService, authorised_changes, manifest_of
+from ..releases.service import ReleaseService
 from ..releases.tables import Package, Release
 from . import bundle, seen
 from .bundle import Audited, Entry, Evidence, HostEvidence, Key, ReleaseEvidence, Rows

@@ -12,10 +12,11 @@ from ..foundation.errors import GateClosed
 from ..foundation.evidence import EvidenceLog, document
 from ..foundation.signing import SigningKey
 from ..library.service import LibraryService
+from ..releases.lifecycle import label_of
 from ..releases.lock import NAME as LOCK
 from ..releases.packages import PackageService
 from ..releases.rules import ReleaseState
-from ..releases.service import ReleaseService, label_of
+from ..releases.service import ReleaseService
 from ..releases.tables import Package, Release
 from . import release_evidence
 from .bundle import Entry
