@@ -92,6 +92,21 @@ def test_a_host_enrols_reports_and_from_then_on_sends_what_changed(agent, servic
     assert set(rows) == {str(agent.watched), f"{agent.watched}/motd", f"{agent.watched}/new"}
 
 
+def test_a_host_with_nothing_to_sign_with_but_cryptography_enrols_and_reports(agent, services, host_id: str) -> None:
+    launcher = agent.state.parent / "agent.py"
+    without_tools = "from verdelta_agent import cli, identity\nidentity.ENVIRONMENT['PATH'] = '/none'\n"
+    launcher.write_text(launcher.read_text().replace("from verdelta_agent import cli\n", without_tools))
+    agent.command[1] = "-IE"  # with the packages of this Python
+    with open_door(real(services)) as door:
+        enrolled = enrol(agent, door, services)
+        assert enrolled.returncode == 0, enrolled.stderr
+        assert agent.run("report").stdout.endswith(b": 2 sections sent\n")
+        assert agent.run("report").stdout.endswith(b": nothing changed\n")
+    assert door.messages[0].body["scheme"] == identity.ECDSA
+    assert (agent.state / "key").stat().st_mode & 0o777 == 0o600
+    assert services.inventory.last_known(host_id) is not None
+
+
 def test_an_idle_night_is_one_small_request_and_touches_no_more_than_the_history(agent, services, host_id) -> None:
     with open_door(real(services)) as door:
         enrol(agent, door, services)

@@ -1,6 +1,6 @@
-"""Signing with the SSH host key of a host whose OpenSSH cannot (before 8.1, as on RHEL 8): by OpenSSL, in its format.
+"""Signing with an SSH key where OpenSSH cannot (before 8.1, as on RHEL 8): by OpenSSL or cryptography, in its format.
 
-It takes the host's ECDSA P-256 key: these OpenSSL versions cannot sign with Ed25519 on the command line.
+OpenSSL takes the host's ECDSA P-256 key only: these versions cannot sign with Ed25519 on the command line.
 
 Sources of the formats: OpenSSH's PROTOCOL.key (the private key file) and PROTOCOL.sshsig (the signature); RFC 5915 (the
 private key that OpenSSL reads); RFC 5656 section 3.1.2 and X.690 (the two forms of an ECDSA signature).
@@ -59,11 +59,13 @@ def to_be_signed(data: bytes) -> bytes:
     return b"SSHSIG" + b"".join(_string(field) for field in fields)
 
 
-def signature(public_key: str, der: bytes) -> bytes:
-    """Return the blob of an SSH signature from OpenSSL's signature over `to_be_signed`."""
-    numbers = b"".join(_string(number) for number in _integers(der))
-    public = base64.b64decode(public_key.split()[1], validate=True)
-    fields = (public, NAMESPACE.encode("ascii"), b"", b"sha512", _string(KIND) + _string(numbers))
+def signature(public_key: str, value: bytes) -> bytes:
+    """Return the blob of an SSH signature from one over `to_be_signed`: 64 bytes of Ed25519, or the DER of ECDSA."""
+    kind, public = (public_key.split() + ["", ""])[:2]
+    if kind == KIND.decode("ascii"):
+        value = b"".join(_string(number) for number in _integers(value))
+    signed = _string(kind.encode("ascii")) + _string(value)
+    fields = (base64.b64decode(public, validate=True), NAMESPACE.encode("ascii"), b"", b"sha512", signed)
     return b"SSHSIG\0\0\0\1" + b"".join(_string(field) for field in fields)
 
 
