@@ -86,6 +86,7 @@ def test_the_time_zone_is_named_where_something_names_it(recording, expected: st
 
 CLOCKS = virtualisation.CLOCKS
 DMI = virtualisation.DMI
+TREE = virtualisation.DEVICE_TREE + "/"
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,11 @@ DMI = virtualisation.DMI
         ({"/run/.containerenv": ""}, "podman"),
         ({"/.dockerenv": ""}, "docker"),
         ({"/proc/sys/kernel/osrelease": "5.15.90.1-microsoft-standard-WSL2\n"}, "wsl"),
+        ({TREE + "hypervisor/compatible": "linux,kvm\0", TREE + "fw-cfg@9020000/name": "fw-cfg\0"}, "kvm"),
+        ({TREE + "hypervisor/compatible": "xen,xen-4.17\0xen,xen\0"}, "xen"),
+        ({TREE + "compatible": "linux,dummy-virt\0", TREE + "fw-cfg@9020000/name": "fw-cfg\0"}, "qemu"),
+        ({TREE + "compatible": "linux,dummy-virt\0"}, "vm-other"),
+        ({TREE + "compatible": "raspberrypi,4-model-b\0brcm,bcm2711\0"}, "none"),
     ],
 )
 def test_the_kind_of_machine_is_named_as_systemd_names_it(files: dict[str, str], expected: str) -> None:

@@ -28,6 +28,7 @@ DMI_MAKERS: Tuple[Tuple[str, str], ...] = (
     ("Apple Virtualization", "apple"),
     ("Google Compute Engine", "google"),
 )
+DEVICE_TREE = "/proc/device-tree"  # instead of DMI, or beside it, on Arm, POWER and RISC-V
 CLOCKS = "/sys/devices/system/clocksource/clocksource0/available_clocksource"
 CLOCK_MAKERS = (("kvm-clock", "kvm"), ("hyperv_clocksource", "microsoft"), ("xen", "xen"))
 
@@ -69,8 +70,16 @@ def _firmware(host: Host) -> Optional[str]:
 
 
 def _device_tree(host: Host) -> Optional[str]:
-    compatible = host.read_or_none("/proc/device-tree/hypervisor/compatible") or ""
-    return "kvm" if "linux,kvm" in compatible else "xen" if "xen" in compatible else None
+    try:
+        nodes = host.listdir(DEVICE_TREE)
+    except OSError:
+        return None
+    hypervisor = host.read_or_none(DEVICE_TREE + "/hypervisor/compatible") or ""
+    if "linux,kvm" in hypervisor or "xen" in hypervisor:
+        return "kvm" if "linux,kvm" in hypervisor else "xen"
+    if any("fw-cfg" in node for node in nodes):  # by which QEMU hands over what firmware would know
+        return "qemu"
+    return UNNAMED if "linux,dummy-virt" in (host.read_or_none(DEVICE_TREE + "/compatible") or "") else None
 
 
 def _unnamed(host: Host) -> Optional[str]:
