@@ -46,7 +46,9 @@ clean: ## remove what was built
 # Debian packages that tests use; only root can install them, and tests that miss one say so.
 .PHONY: debian-packages
 debian-packages:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then scripts/install-debian-packages; fi
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		scripts/install-debian-packages && \
+		{ scripts/unpack-arm64-python || echo "Debian's Python for arm64 is not to be had here: its tests are skipped."; }; fi
 
 $(READY): pyproject.toml agent/pyproject.toml controller/pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Verdelta needs Python 3.11 or newer, and $(PYTHON) is %d.%d.  Name another one: make PYTHON=python3.12" % v[:2])'
