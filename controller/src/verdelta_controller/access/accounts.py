@@ -20,6 +20,7 @@ from ..foundation.signing import Vault
 from . import passwords, second_step
 from .grants import active, add_grant, end, person_named
 from .logins import end_sessions
+from .oidc_tables import PersonIdentity
 from .people_rules import Term, check_password, check_person, check_roles
 from .people_tables import Invitation, MergedAccount, PersonSecret, RoleGrant, TeamMember
 from .rules import Role, Standing
@@ -264,6 +265,7 @@ def _shut_out(session: Session, person_id: str) -> None:
 def _gone(session: Session, person: Person, by: str, at: datetime) -> list[str]:
     """End all that a person may from now on.  Returns the grants that this ended, hers and those that she lent."""
     _shut_out(session, person.id)
+    session.exec(delete(PersonIdentity).where(col(PersonIdentity.person_id) == person.id))
     session.exec(delete(TeamMember).where(col(TeamMember.person_id) == person.id))
     theirs = or_(col(RoleGrant.person_id) == person.id, col(RoleGrant.lent_by) == person.id)
     ended = end(session, theirs, None, by, at)
