@@ -519,6 +519,12 @@ def test_a_provider_that_is_down_is_said_and_is_not_asked_again_at_once(provider
     assert subject(provider, issuer) == SUBJECT
 
 
+def test_a_provider_that_drips_its_answer_is_not_waited_for(provider, issuer, monkeypatch):
+    monkeypatch.setattr(oidc_provider, "PATIENCE", -1.0)
+    with pytest.raises(Unavailable, match="took longer than"):
+        subject(provider, issuer)
+
+
 def test_a_provider_that_is_gone_is_unavailable():
     with an_issuer() as gone:
         provider = provider_of(settings(gone))

@@ -131,8 +131,10 @@ class OidcLogins:
             session.add(begun)
         return Begun(url, secret, begun.expires_at)
 
-    def come_back(self, state: str, code: str) -> CameBack:
+    def come_back(self, state: str, code: str, issuer: str = "") -> CameBack:
         """Take what a browser brings back from the provider, once.  An empty code only ends the login.
+
+        `issuer` is who says to be the provider, where it says that (RFC 9207).
 
         Raises NotAllowed (unknown, used, expired; not believed; linked to nobody), Unavailable, TooLarge.
         """
@@ -141,6 +143,8 @@ class OidcLogins:
             login = self._spend(session, digest_of_secret(state))
             verifier = self._vault.open(login.verifier, login.secret_digest).decode()
             which, nonce_digest = login.secret_digest, login.nonce_digest
+        if issuer not in ("", provider.issuer):
+            raise NotAllowed("another provider sent you back", mend="Begin anew: verdelta login --oidc")
         if not code:
             raise NotAllowed("the provider let nobody in", mend="Begin anew: verdelta login --oidc")
         subject = provider.subject(code, verifier, nonce_digest)

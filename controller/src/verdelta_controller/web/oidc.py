@@ -26,12 +26,13 @@ def come_back(
     logins: Logins,
     state: Annotated[str, Query(max_length=100)] = "",
     code: Annotated[str, Query(max_length=4096)] = "",
+    iss: Annotated[str, Query(max_length=1000)] = "",
     error: Annotated[str, Query(max_length=1000)] = "",
 ) -> Response:
     """Return the page with the code, or with what went wrong."""
     said = error if REASON.fullmatch(error) else ""
     try:
-        back = logins.come_back(state, "" if error else code)
+        back = logins.come_back(state, "" if error else code, iss)
     except VerdeltaError as refused:
         return render(request, "oidc.html", refused.http_status, back=None, refused=refused, said=said)
     return render(request, "oidc.html", back=back, refused=None, said="")
