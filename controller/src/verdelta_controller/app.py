@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from . import __version__
-from .access import login_routes, people_routes
+from .access import login_routes, oidc_routes, people_routes
 from .access import routes as access_routes
 from .access.http import public, undeclared
 from .fleet import agent_routes as enrolment_routes
@@ -36,6 +36,7 @@ from .wiring import Services
 API = (
     access_routes,
     login_routes,
+    oidc_routes,
     people_routes,
     fleet_routes,
     matrix_routes,  # before environment_routes, to which any word could be an environment's name

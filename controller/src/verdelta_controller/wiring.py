@@ -7,8 +7,10 @@ from pathlib import Path
 
 from verdelta_agent.model import SECTION_NAMES
 
-from .access import people_tables
+from .access import oidc_tables, people_tables
 from .access import tables as access_tables
+from .access.oidc_logins import OidcLogins
+from .access.oidc_provider import provider_of
 from .access.people import People
 from .access.rules import Actor
 from .access.service import THIS_MACHINE, AccessService
@@ -73,6 +75,7 @@ from .rollouts.service import RolloutService
 TABLES = (
     access_tables,
     people_tables,
+    oidc_tables,
     environment_tables,
     fleet_tables,
     inventory_tables,
@@ -93,6 +96,7 @@ class Services:
     events: EventBus
     access: AccessService
     people: People
+    oidc: OidcLogins
     fleet: FleetService
     environments: Environments
     bookings: Bookings
@@ -185,6 +189,7 @@ def build(settings: Settings) -> Services:
         events=events,
         access=AccessService(database, evidence),
         people=people,
+        oidc=OidcLogins(database, evidence, vault, provider_of(settings)),
         fleet=fleet,
         environments=environments,
         bookings=bookings,

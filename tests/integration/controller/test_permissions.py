@@ -147,14 +147,18 @@ DEMANDED = {
         POST /people/{name}/merge
         POST /people/{name}/roles
         DELETE /people/{name}/roles/{role}
+        PUT /people/{name}/identity
+        DELETE /people/{name}/identity
         POST /teams
         PATCH /teams/{name}
         """,
 }
 PUBLIC = ["GET /schemas/release"]
 LEAVING = "DELETE /sessions/current"
+BEGINNING = "POST /oidc/logins"  # for anybody; no provider is set up here
 FOR_WHO_COMES_IN = {
     "POST /sessions": {"name": "alice", "password": "wrong", "code": "000000"},
+    "POST /oidc/sessions": {"secret": "vdo_0", "code": "BCDF-GHJK"},
     "POST /joining": {"invitation": "vdi_0"},
     "POST /joining/acceptance": {"invitation": "vdi_0", "password": "wrong", "code": "000000"},
 }
@@ -185,7 +189,12 @@ def test_every_route_of_the_description_is_in_the_table(client):
     found = {
         f"{method.upper()} {path.removeprefix('/api/v1')}" for path, methods in described.items() for method in methods
     }
-    assert found == {f"{method} {path}" for method, path, _ in ROUTES} | {*PUBLIC, *FOR_WHO_COMES_IN, LEAVING}
+    assert found == {f"{method} {path}" for method, path, _ in ROUTES} | {
+        *PUBLIC,
+        *FOR_WHO_COMES_IN,
+        LEAVING,
+        BEGINNING,
+    }
 
 
 @pytest.mark.parametrize("role", Role)
@@ -240,6 +249,10 @@ def test_who_comes_in_needs_no_token_and_is_refused_without_what_lets_in(client,
 def test_who_leaves_has_to_have_come(client, who: str):
     assert ask(client, *LEAVING.split(), **({"Authorization": who} if who else {})).status_code == 401
     assert ask(client, *LEAVING.split(), Authorization="Bearer vds_0").status_code == 204
+
+
+def test_where_no_provider_is_set_up_no_login_by_one_begins(client):
+    assert ask(client, *BEGINNING.split()).status_code == 404
 
 
 def test_what_is_public_is_answered_to_anybody(client):

@@ -20,6 +20,7 @@ from ..foundation.signing import Vault
 from . import passwords, second_step
 from .grants import active, add_grant, end, person_named
 from .logins import end_sessions
+from .oidc_tables import PersonIdentity
 from .people_rules import Term, check_password, check_person, check_roles
 from .people_tables import Invitation, MergedAccount, PersonSecret, RoleGrant, TeamMember
 from .rules import Role, Standing
@@ -42,10 +43,11 @@ class NewInvitation:
 
 
 class Account(NamedTuple):
-    """A person with all that is known of her grants, the newest first, and whether she has joined."""
+    """A person with her grants, the newest first, and whether she has joined, and is linked to a provider."""
 
     person: Person
     joined: bool
+    linked: bool
     grants: list[RoleGrant]
 
 
@@ -226,21 +228,22 @@ class Accounts:
 
 
 def _accounts(session: Session, people: Sequence[Person]) -> list[Account]:
-    """Return people with their grants; two questions, however many they are."""
+    """Return people with their grants; three questions, however many they are."""
     wanted = [person.id for person in people] if len(people) == 1 else None
     grants = select(RoleGrant).order_by(col(RoleGrant.begins_at).desc(), RoleGrant.id)
-    secrets = select(PersonSecret.person_id)
+    secrets, identities = select(PersonSecret.person_id), select(PersonIdentity.person_id)
     if wanted:
         grants = grants.where(or_(col(RoleGrant.person_id).in_(wanted), col(RoleGrant.lent_by).in_(wanted)))
         secrets = secrets.where(col(PersonSecret.person_id).in_(wanted))
-    joined = set(session.exec(secrets))
+        identities = identities.where(col(PersonIdentity.person_id).in_(wanted))
+    joined, linked = set(session.exec(secrets)), set(session.exec(identities))
     hers: dict[str, list[RoleGrant]] = {person.id: [] for person in people}
     for grant in session.exec(grants):
         if grant.person_id in hers:
             hers[grant.person_id].append(grant)
         if grant.lent_by in hers:
             hers[grant.lent_by].append(grant)
-    return [Account(person, person.id in joined, hers[person.id]) for person in people]
+    return [Account(person, person.id in joined, person.id in linked, hers[person.id]) for person in people]
 
 
 def _invited(session: Session, secret: str) -> tuple[Invitation, Person]:
@@ -264,6 +267,7 @@ def _shut_out(session: Session, person_id: str) -> None:
 def _gone(session: Session, person: Person, by: str, at: datetime) -> list[str]:
     """End all that a person may from now on.  Returns the grants that this ended, hers and those that she lent."""
     _shut_out(session, person.id)
+    session.exec(delete(PersonIdentity).where(col(PersonIdentity.person_id) == person.id))
     session.exec(delete(TeamMember).where(col(TeamMember.person_id) == person.id))
     theirs = or_(col(RoleGrant.person_id) == person.id, col(RoleGrant.lent_by) == person.id)
     ended = end(session, theirs, None, by, at)

@@ -20,6 +20,7 @@ from ..foundation.ids import digest_of_secret, is_name, new_secret
 from ..foundation.signing import Vault
 from . import passwords, second_step
 from .grants import roles_at
+from .oidc_tables import OidcLogin
 from .people_rules import wait_after
 from .people_tables import Attempts, PersonSecret, PersonSession
 from .rules import Actor
@@ -103,6 +104,7 @@ class Logins:
         """
         if actor.person_id is None:
             raise NotAllowed(f"{actor.name} is a token: tokens never sign", mend="Log in as a person: verdelta login")
+        self._check_second_step(actor)
         subject = f"second step of {actor.person_id}"
         self._count(subject)
         with self._database.transaction() as session:
@@ -113,6 +115,15 @@ class Logins:
                 )
             _forget(session, subject)
             self._evidence.append(session, "second-step-confirmed", person.name, {"person_id": person.id}, now())
+
+    def _check_second_step(self, actor: Actor) -> None:
+        """Raise NotAllowed for who has none: she came in by way of a provider, and has not joined."""
+        with self._database.reading() as session:
+            if session.get(PersonSecret, actor.person_id) is None:
+                raise NotAllowed(
+                    f"{actor.name} has no second step, which this takes beside the login",
+                    mend=f"Ask an administrator: verdelta person invite {actor.name}; then: verdelta person join",
+                )
 
     def _known(self, name: str) -> tuple[Person | None, PersonSecret | None]:
         with self._database.reading() as session:
@@ -151,20 +162,27 @@ class Logins:
         return session.exec(update(PersonSecret).where(*unused).values(last_counter=counter)).rowcount == 1
 
     def _open(self, session: Session, person: Person, name: str) -> NewSession:
-        at, secret = now(), PREFIX + new_secret()
-        session.exec(delete(PersonSession).where(col(PersonSession.expires_at) <= at))
-        opened = PersonSession(
-            secret_digest=digest_of_secret(secret), person_id=person.id, created_at=at, expires_at=at + SESSION_LIFE
-        )
-        session.add(opened)
         failed = _forget(session, name)
-        content = {"person_id": person.id, "failed_before": failed, "until": opened.expires_at.isoformat()}
-        self._evidence.append(session, "logged-in", person.name, content, at)
-        return NewSession(person.name, secret, opened.expires_at)
+        return open_session(session, self._evidence, person, {"failed_before": failed})
+
+
+def open_session(session: Session, evidence: EvidenceLog, person: Person, how: dict[str, Any]) -> NewSession:
+    """Let a person in who has proved who she is; the evidence says how.  To be called last in a transaction."""
+    at, secret = now(), PREFIX + new_secret()
+    session.exec(delete(PersonSession).where(col(PersonSession.expires_at) <= at))
+    opened = PersonSession(
+        secret_digest=digest_of_secret(secret), person_id=person.id, created_at=at, expires_at=at + SESSION_LIFE
+    )
+    session.add(opened)
+    session.flush()
+    content = {"person_id": person.id, **how, "until": opened.expires_at.isoformat()}
+    evidence.append(session, "logged-in", person.name, content, at)
+    return NewSession(person.name, secret, opened.expires_at)
 
 
 def end_sessions(session: Session, person_id: str) -> None:
-    """End every session of a person."""
+    """End every session of a person, and every login that is under way."""
+    session.exec(delete(OidcLogin).where(col(OidcLogin.person_id) == person_id))
     session.exec(delete(PersonSession).where(col(PersonSession.person_id) == person_id))
 
 

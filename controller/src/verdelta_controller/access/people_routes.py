@@ -116,6 +116,7 @@ class PersonView(BaseModel):
     full_name: str = Field(examples=["Alice Adams"])
     standing: str = Field(examples=["member"])
     joined: bool = Field(examples=[True], description="has set a password and a second step")
+    linked: bool = Field(examples=[False], description="may log in by way of the login provider")
     created_at: Moment
     left_at: Moment | None = None
     grants: list[GrantView]
@@ -250,6 +251,7 @@ def _person(account: Account, names: dict[str, str]) -> PersonView:
         full_name=person.full_name,
         standing=person.standing,
         joined=account.joined,
+        linked=account.linked,
         created_at=person.created_at,
         left_at=person.left_at,
         grants=[_grant(one, names) for one in account.grants],

@@ -1,6 +1,10 @@
 """verdelta login, logout, whoami: who the controller takes you for."""
 
+import os
+import sys
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -10,7 +14,7 @@ from . import render_people as render
 from .asking import secret, with_secrets
 from .command import Command, connected
 from .inbox import count_of, waiting
-from .session import Session
+from .session import Session, is_interactive
 from .text import moment, plain
 
 
@@ -20,22 +24,26 @@ from .text import moment, plain
     verdelta login alice
     verdelta login alice --url https://deploy.example.org:8470 --ca ca.pem
     verdelta login alice --password-file password --code-file code
+    verdelta login --oidc
     """,
 )
-@click.argument("name")
+@click.argument("name", default="")
+@click.option("--oidc", is_flag=True, help="Log in at the login provider of the controller, with a browser.")
 @with_secrets
 @connected
-def login(session: Session, name: str, password_file: str, code_file: str) -> None:
+def login(session: Session, name: str, oidc: bool, password_file: str, code_file: str) -> None:
     """Log in as a person, with a password and a code of your app.
 
-    Both are asked for and not shown. The session, half a day, is kept in the client profile, and goes before the token
-    in it until you log out.
+    Both are asked for and not shown. With --oidc a browser goes to the controller's login provider instead, and comes
+    back to a page with a code, which is asked for here. Give it to nobody, and type none that you did not ask for.
+
+    The session, half a day, is kept in the client profile, and goes before the token in it until you log out.
     """
+    if oidc == bool(name) or (oidc and password_file):
+        raise InvalidInput("who logs in?", mend="verdelta login NAME, or verdelta login --oidc, without a name")
     path, where = session.profile_path, session.where
     token = _kept_token(path, where)
-    password = secret("Password", password_file)
-    code = secret("Code of your app", code_file)
-    made = session.api_as(where).post("sessions", {"name": name, "password": password, "code": code})
+    made = _by_provider(session, code_file) if oidc else _by_password(session, name, password_file, code_file)
     ca = str(Path(where.ca).absolute()) if where.ca else ""
     profile.write_profile(path, where._replace(token=token, ca=ca), profile.Login(made["name"], made["secret"]))
     session.say(f"You are {plain(made['name'])} at {where.url} until {moment(made['expires_at'])}.")
@@ -44,6 +52,32 @@ def login(session: Session, name: str, password_file: str, code_file: str) -> No
         session.say(f"{waiting(count)}{'  verdelta inbox' if count else ''}")
     if session.has_own_token:
         session.say("But VERDELTA_TOKEN or --token-file is given, and goes before it.")
+
+
+def _by_password(session: Session, name: str, password_file: str, code_file: str) -> Any:
+    password = secret("Password", password_file)
+    code = secret("Code of your app", code_file)
+    return session.api_as(session.where).post("sessions", {"name": name, "password": password, "code": code})
+
+
+def _by_provider(session: Session, code_file: str) -> Any:
+    """Return a session for who comes back from the provider with a code, in a browser on whichever machine."""
+    api = session.api_as(session.where)
+    begun = api.post("oidc/logins")
+    session.say(f"Log in within ten minutes at:\n{plain(begun['url'])}")
+    open_browser(begun["url"])
+    if code_file or not is_interactive():
+        code = secret("Code that the page shows", code_file)
+    else:
+        code = click.prompt("Code that the page shows", err=True)
+    return api.post("oidc/sessions", {"secret": begun["secret"], "code": code})
+
+
+def open_browser(url: str) -> None:
+    """Open an address where somebody sits who sees it; elsewhere she takes it from what was printed."""
+    seen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if seen and is_interactive() and urlsplit(url).scheme in ("https", "http"):
+        click.launch(url)
 
 
 def _kept_token(path: Path, where: profile.Access) -> str:

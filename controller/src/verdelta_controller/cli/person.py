@@ -113,6 +113,31 @@ def join(session: Session, invitation_file: str, password_file: str, code_file: 
     session.say(f"Welcome. Log in with the next code: verdelta login {plain(offered['name'])}")
 
 
+@person.command(examples="verdelta person link alice --subject 00u1a2b3")
+@click.argument("name")
+@click.option("--subject", required=True, help="What the login provider calls her: sub in its tokens, no name or mail.")
+@connected
+def link(session: Session, name: str, subject: str) -> None:
+    """Let a person log in by way of the login provider: verdelta login --oidc
+
+    Who logs in there and is linked to nobody is shown her subject. It gives no role, and no second step: to sign, she
+    joins by an invitation as well.
+    """
+    session.api.put(path_of("people", name, "identity"), {"subject": subject})
+    session.say(f"{plain(name)} may log in by way of the provider.")
+
+
+@person.command(examples="verdelta person unlink alice --yes")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connected
+def unlink(session: Session, name: str, yes: bool) -> None:
+    """Let a person log in by no provider any more; her sessions end now."""
+    confirm(f"End {name}'s sessions and logins by the provider?", yes=yes)
+    session.api.delete(path_of("people", name, "identity"))
+    session.say(f"{plain(name)} may log in with her password alone.")
+
+
 @person.command(
     examples="""
     verdelta person grant alice tester

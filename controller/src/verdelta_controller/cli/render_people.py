@@ -44,6 +44,7 @@ def person(document: Document, wide: bool = False) -> RenderableType:
             ("name", document["full_name"]),
             ("standing", document["standing"]),
             ("state", _state(document)),
+            ("login provider", "linked" if document["linked"] else "not linked"),
             ("added", moment(document["created_at"])),
         ]
     )

@@ -1,9 +1,11 @@
-"""Settings: defaults, below `verdelta.toml`, below the environment (VERDELTA_…), below the command line.
+"""Settings: defaults, below `verdelta.toml`, below secrets, below the environment (VERDELTA_…), below the command line.
 
+A secret may lie in a file of its own, named as in the environment, in the directory that VERDELTA_SECRETS names.
 Everything that the controller keeps lies under one state directory.
 """
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
@@ -42,6 +44,10 @@ class Settings(BaseSettings):
         description="folders, with : between them, that pci.ids and usb.ids are looked for in",
     )
     artifact_limit: int = Field(default=8 << 30, ge=1, description="bytes of the largest artifact in the library")
+    oidc_issuer: str = Field(default="", description="OpenID provider that people may log in by; none by default")
+    oidc_client_id: str = Field(default="", description="what the provider calls this controller")
+    oidc_client_secret: str = Field(default="", repr=False, description="what it knows this controller by")
+    oidc_ca: str = Field(default="", description="file of the CA that its certificate is checked with")
 
     @field_validator("state")
     @classmethod
@@ -58,6 +64,13 @@ class Settings(BaseSettings):
         ):
             raise ValueError("not an address like https://deploy.example.org:8470")
         return url.rstrip("/")
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _trustworthy(cls, issuer: str) -> str:
+        if issuer and (not is_safe_address(issuer) or urlsplit(issuer).query):
+            raise ValueError("not an address like https://login.example.org; plain http is for this very machine alone")
+        return issuer
 
     @property
     def database_url(self) -> str:
@@ -78,6 +91,25 @@ class Settings(BaseSettings):
         return init_settings, env_settings, file_secret_settings, toml
 
 
+def is_safe_address(text: object) -> bool:
+    """Return whether a text is the address of something that secrets can be sent to: by TLS, or on this machine."""
+    if not isinstance(text, str) or not text.isprintable() or " " in text:
+        return False
+    try:
+        parts = urlsplit(text)
+        whole = bool(parts.hostname) and parts.port != 0 and not parts.username and not parts.fragment
+    except ValueError:
+        return False
+    return whole and (parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname or "")))
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def load_settings(**given: Any) -> Settings:
     """Return the settings with what the command line gave.  Raises InvalidInput, which names the setting and where."""
     path = os.environ.get("VERDELTA_CONFIG")
@@ -85,11 +117,19 @@ def load_settings(**given: Any) -> Settings:
         raise InvalidInput(f"{path}: there is no such file", mend="VERDELTA_CONFIG names it.")
     told = {name: value for name, value in given.items() if value is not None}
     try:
-        return Settings(**told)
+        return Settings(**told, _secrets_dir=_secrets())
     except ValidationError as error:
         raise _not_valid(error, told, path or "") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInput(f"{path}: {error}", mend="VERDELTA_CONFIG names it.") from error
+
+
+def _secrets() -> Path | None:
+    """Return the directory with a file for each setting that is a secret, where there is one.  Raises InvalidInput."""
+    named = os.environ.get("VERDELTA_SECRETS")
+    if named and not Path(named).is_dir():
+        raise InvalidInput(f"{named}: there is no such directory", mend="VERDELTA_SECRETS names it.")
+    return Path(named) if named else None
 
 
 def _not_valid(error: ValidationError, told: dict[str, Any], path: str) -> InvalidInput:

@@ -1,5 +1,5 @@
 """The pages as one thing, for whoever builds the application."""
 
-from . import hosts, login, rollouts
+from . import hosts, login, oidc, rollouts
 
-ROUTERS = (login.router, hosts.router, rollouts.router)
+ROUTERS = (login.router, oidc.router, hosts.router, rollouts.router)
