@@ -1,4 +1,4 @@
-"""python -m benchmarks [agent] [matrix] [wave]: print the figures, and the machine that they were measured on."""
+"""python -m benchmarks [agent] [matrix] [releases] [wave]: print the figures, and the machine they are of."""
 
 import os
 import platform
@@ -7,17 +7,19 @@ from datetime import date
 
 from tests.lab import why_not
 
-from benchmarks import agent, matrix, wave
+from benchmarks import agent, matrix, releases, wave
 
 
 def main() -> None:
     """Run the benchmarks named, or all of them."""
-    wanted = sys.argv[1:] or ["agent", "matrix", "wave"]
+    wanted = sys.argv[1:] or ["agent", "matrix", "releases", "wave"]
     print(f"{date.today()} · {machine()}")
     if "agent" in wanted:
         agent.run()
     if "matrix" in wanted:
         matrix.run()
+    if "releases" in wanted:
+        releases.run()
     if "wave" in wanted:
         if reason := why_not():
             print(f"wave: not measured: {reason}")

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlalchemy import Table
+from sqlalchemy import select as columns
+from sqlmodel import Session, SQLModel, col, select
 
 from .acceptance import Outcome, Told, summarise
 from .gates import Accepted, Facts, OpenError, Recorded, Rehearsed, Signed, Waived
 from .manifest import Manifest, ReleaseType
-from .policy import Severity
+from .policy import Frequency, Policy, Severity
 from .rules import ReleaseState
 from .sides import Purpose
 from .tables import (
@@ -24,9 +26,11 @@ from .tables import (
 )
 from .test_results import BuilderTests
 
+WAIVERS: Table = SQLModel.metadata.tables[str(GateWaiver.__tablename__)]
 
-def gather(session: Session, release: Release) -> Facts:
-    """Return what is known of a release and its present package."""
+
+def gather(session: Session, release: Release, policy: Policy) -> Facts:
+    """Return what is known of a release and its present package, as far as its policy asks for it."""
     package = session.get(Package, release.digest) if release.digest else None
     manifest = Manifest.model_validate(package.manifest) if package else None
     return Facts(
@@ -42,7 +46,7 @@ def gather(session: Session, release: Release) -> Facts:
         records=_records(session, release),
         sign_offs=_sign_offs(session, release),
         waivers=_waivers(session, release),
-        deployed=_deployed(session, release),
+        deployed=_deployed(session, release, policy),
         passed_states=frozenset(map(ReleaseState, release.passed)),
     )
 
@@ -111,11 +115,21 @@ def _rehearsal(session: Session, release: Release, manifest: Manifest | None) ->
     run = newest_rehearsal(session, release)
     if run is None or manifest is None:
         return None
-    told = [Told(row.criterion, row.host, Outcome(row.outcome)) for row in results_of(session, release)]
-    summary = summarise(manifest.acceptance, told)
+    summary = summarise(manifest.acceptance, _told(session, release, run.rollout_id))
     passed = None if run.passed is None else run.passed and summary.passed
     detail = f"{run.detail}; {summary.detail}" if manifest.acceptance else run.detail
     return Rehearsed(run.rollout_id, passed, detail, run.begun_by, run.ended_at or run.begun_at)
+
+
+def _told(session: Session, release: Release, rollout_id: int) -> list[Told]:
+    """Return what `results_of` does, and of it only what a summary takes."""
+    wanted = (
+        select(CriterionResult.criterion, CriterionResult.host, CriterionResult.outcome, CriterionResult.rollout_id)
+        .where(CriterionResult.release_id == release.id, CriterionResult.package == release.digest)
+        .order_by(col(CriterionResult.id))
+    )
+    newest = {(criterion, host): (outcome, run) for criterion, host, outcome, run in session.exec(wanted)}
+    return [Told(*of, Outcome(outcome)) for of, (outcome, run) in newest.items() if run in (None, rollout_id)]
 
 
 def _rehearsed_change(session: Session, release: Release) -> Accepted | None:
@@ -124,17 +138,19 @@ def _rehearsed_change(session: Session, release: Release) -> Accepted | None:
 
 
 def _known_errors(session: Session, release: Release) -> list[OpenError]:
-    wanted = select(KnownError).where(KnownError.release_id == release.id, KnownError.state == "open")
-    return [OpenError(error.title, Severity(error.severity)) for error in session.exec(wanted)]
+    wanted = select(KnownError.title, KnownError.severity).where(
+        KnownError.release_id == release.id, KnownError.state == "open"
+    )
+    return [OpenError(title, Severity(severity)) for title, severity in session.exec(wanted)]
 
 
 def _records(session: Session, release: Release) -> list[Recorded]:
     wanted = (
-        select(GateRecord)
+        select(GateRecord.of, GateRecord.passed, GateRecord.recorded_by, GateRecord.recorded_at)
         .where(GateRecord.release_id == release.id, GateRecord.package == release.digest)
         .order_by(col(GateRecord.id).desc())
     )
-    return [Recorded(row.of, row.passed, row.recorded_by, row.recorded_at) for row in session.exec(wanted)]
+    return [Recorded(*row) for row in session.exec(wanted)]
 
 
 def _sign_offs(session: Session, release: Release) -> list[Signed]:
@@ -143,19 +159,28 @@ def _sign_offs(session: Session, release: Release) -> list[Signed]:
 
 
 def _waivers(session: Session, release: Release) -> list[Waived]:
-    wanted = select(GateWaiver).where(GateWaiver.release_id == release.id, col(GateWaiver.granted_at).is_not(None))
-    return [
-        Waived(row.gate, row.reason, row.granted_by_name, row.granted_at, row.expires_at)
-        for row in session.exec(wanted)
-        if row.granted_at is not None
+    names = ("gate", "reason", "granted_by_name", "granted_at", "expires_at")  # in the order of `Waived`
+    wanted = columns(*(WAIVERS.c[name] for name in names)).where(
+        WAIVERS.c.release_id == release.id, WAIVERS.c.granted_at.is_not(None)
+    )
+    return [Waived(*row) for row in session.execute(wanted)]
+
+
+def _deployed(session: Session, release: Release, policy: Policy) -> list[datetime]:
+    """Return when others of this type and service went out, the newest first, as many as a gate may ask about."""
+    asked = [
+        one.at_most
+        for gates in policy.of(ReleaseType(release.type)).before.values()
+        for one in gates
+        if isinstance(one, Frequency)
     ]
-
-
-def _deployed(session: Session, release: Release) -> list[datetime]:
+    if not asked:
+        return []
     wanted = select(Release.deployed_at).where(
         Release.service == release.service,
         Release.type == release.type,
         Release.id != release.id,
         col(Release.deployed_at).is_not(None),
     )
-    return [moment for moment in session.exec(wanted) if moment is not None]
+    newest = wanted.order_by(col(Release.deployed_at).desc()).limit(max(asked))
+    return [moment for moment in session.exec(newest) if moment is not None]

@@ -1,7 +1,7 @@
 """Draft and build releases, authorise them, and keep where they stand."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -191,6 +191,12 @@ class ReleaseService:
             raise NotFound(f"there is no release number {release_id}")
         return found
 
+    def by_ids(self, numbers: Collection[int]) -> dict[int, Release]:
+        """Return releases by their numbers; what is not there is left out."""
+        with self._database.reading() as session:
+            found = session.exec(select(Release).where(col(Release.id).in_(numbers)))
+            return {release.id or 0: release for release in found}
+
     def releases(self, before: int | None = None, limit: int = 100) -> list[Release]:
         """Return releases, the newest first: of those older than number `before`, at most `limit`."""
         wanted = select(Release).order_by(col(Release.id).desc()).limit(limit)
@@ -213,7 +219,7 @@ class ReleaseService:
         with self._database.reading() as session:
             release = get(session, name, version)
             policy = policy_of(session, release)
-            return release, policy, gates.checklist(policy, facts.gather(session, release), now())
+            return release, policy, gates.checklist(policy, facts.gather(session, release, policy), now())
 
     # -- asked by roll-outs
 
@@ -226,12 +232,19 @@ class ReleaseService:
             _check_gates(session, release, ReleaseState.DEPLOYING)
             return list(policy_of(session, release).of(ReleaseType(release.type)).verified_in)
 
+    def hold(self, session: Session, release_id: int) -> Release:
+        """Return a release that nobody else changes until the caller's transaction ends.  Raises NotFound."""
+        found = session.get(Release, release_id, with_for_update=True)
+        if found is None:
+            raise NotFound(f"there is no release number {release_id}")
+        return found
+
     def begin_deployment(self, session: Session, release_id: int) -> None:
         """Hold a release while its roll-out is written down, so that nobody cancels or retires it at this moment.
 
         Raises Retired.
         """
-        release = _held(session, release_id)
+        release = self.hold(session, release_id)
         self._library.check_not_retired(session, release.name, release.version)
 
     def follow(self, session: Session, release_id: int, wanted: ReleaseState) -> None:
@@ -239,7 +252,7 @@ class ReleaseService:
 
         Raises GateClosed when it was never authorised, or is closed.
         """
-        release = _held(session, release_id)
+        release = self.hold(session, release_id)
         if ReleaseState(release.state) not in rules.IN_DEPLOYMENT:
             raise _not_authorised(release)
         if release.state != wanted.value:
@@ -397,14 +410,6 @@ def get(session: Session, name: str, version: str, *, lock: bool = False) -> Rel
     return found
 
 
-def _held(session: Session, release_id: int) -> Release:
-    """Return a release that nobody else changes until the transaction ends.  Raises NotFound."""
-    found = session.get(Release, release_id, with_for_update=True)
-    if found is None:
-        raise NotFound(f"there is no release number {release_id}")
-    return found
-
-
 def label_of(release: Release) -> str:
     """Return what to call a release: its name and version."""
     return f"{release.name} {release.version}"
@@ -417,7 +422,8 @@ def _not_authorised(release: Release) -> GateClosed:
 
 def _check_gates(session: Session, release: Release, wanted: ReleaseState) -> None:
     """Raise GateClosed, which names the gates that keep a release from a state."""
-    policy, found = policy_of(session, release), facts.gather(session, release)
+    policy = policy_of(session, release)
+    found = facts.gather(session, release, policy)
     label = label_of(release)
     missing = gates.left_out(policy, found, wanted)
     if missing:
