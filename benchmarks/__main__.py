@@ -8,7 +8,7 @@ from datetime import date
 
 from tests.lab import why_not
 
-from benchmarks import agent, build, inbox, library, matrix, people, wave
+from benchmarks import agent, build, inbox, library, matrix, people, releases, wave
 
 
 def _wave() -> None:
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "inbox": inbox.run,
     "library": library.run,
     "matrix": matrix.run,
+    "releases": releases.run,
     "wave": _wave,
 }
 

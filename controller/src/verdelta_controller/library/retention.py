@@ -1,7 +1,8 @@
 """Retire release versions: what only they use is not deployed any more, and may go to the archive."""
 
 import hashlib
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from sqlmodel import Session, col, select
@@ -17,6 +18,8 @@ from .tables import RetiredArtifact, RetiredVersion
 from .tracing import HoldingsOf
 
 ReleaseWith = Callable[[Session, str, str], tuple[Use, dict[str, str]] | None]  # a release and its files, by digest
+
+MANY = 10_000  # artifacts asked after at once: a statement has room for that many values
 
 
 class Retired(NamedTuple):
@@ -53,12 +56,20 @@ class Retention:
             if known is None:
                 rules.check_may_retire(use, self._holdings(session, [use.release_id]))
                 known = self._record(session, use, sorted(set(files.values())), reason, actor)
-            return self._split(session, known, sorted(set(files.values())))
+            digests = sorted(set(files.values()))
+            return _split(known, digests, self._kept(session, digests))
 
-    def retired(self) -> list[RetiredVersion]:
-        """Return the retired versions, the newest first."""
+    def retired(self) -> list[Retired]:
+        """Return the retired versions, the newest first; a few questions, however many they are."""
         with self._database.reading() as session:
-            return list(session.exec(select(RetiredVersion).order_by(col(RetiredVersion.retired_at).desc())))
+            versions = list(session.exec(select(RetiredVersion).order_by(col(RetiredVersion.retired_at).desc())))
+            of: dict[tuple[str, str], list[str]] = defaultdict(list)
+            for name, version, digest in session.exec(
+                select(RetiredArtifact.name, RetiredArtifact.version, RetiredArtifact.digest)
+            ):
+                of[name, version].append(digest)
+            kept = self._kept(session, {digest for digests in of.values() for digest in digests})
+        return [_split(known, sorted(of[known.name, known.version]), kept) for known in versions]
 
     def of_version(self, name: str, version: str) -> Retired:
         """Return a retired version with its artifacts.  Raises NotFound."""
@@ -69,7 +80,8 @@ class Retention:
             mine = select(RetiredArtifact.digest).where(
                 RetiredArtifact.name == name, RetiredArtifact.version == version
             )
-            return self._split(session, known, sorted(session.exec(mine)))
+            digests = sorted(session.exec(mine))
+            return _split(known, digests, self._kept(session, digests))
 
     def _record(self, session: Session, use: Use, digests: list[str], reason: str, actor: str) -> RetiredVersion:
         retired = RetiredVersion(
@@ -84,8 +96,15 @@ class Retention:
         self._evidence.append(session, "version-retired", use.label, content, now())
         return retired
 
-    def _split(self, session: Session, known: RetiredVersion, digests: list[str]) -> Retired:
+    def _kept(self, session: Session, digests: Collection[str]) -> set[str]:
+        """Return those artifacts that versions use which are not retired."""
         retired = set(session.exec(select(RetiredVersion.name, RetiredVersion.version)).all())
-        uses = self._uses(session, digests)
-        kept = [digest for digest in digests if rules.in_use(uses[digest], retired)]
-        return Retired(known, [digest for digest in digests if digest not in kept], kept)
+        asked, kept = sorted(digests), set[str]()
+        for first in range(0, len(asked), MANY):
+            uses = self._uses(session, asked[first : first + MANY])
+            kept.update(digest for digest in uses if rules.in_use(uses[digest], retired))
+        return kept
+
+
+def _split(known: RetiredVersion, digests: Sequence[str], kept: Collection[str]) -> Retired:
+    return Retired(known, [one for one in digests if one not in kept], [one for one in digests if one in kept])

@@ -176,7 +176,7 @@ def restore(digest: str, actor: ManagesLibrary, keeping: TheKeeping) -> TaskView
 @router.get("/library/retired")
 def list_retired(actor: Reads, retention: TheRetention) -> list[RetiredView]:
     """Return the retired versions, the newest first, with their artifacts."""
-    return [_retired(retention.of_version(one.name, one.version)) for one in retention.retired()]
+    return [_retired(one) for one in retention.retired()]
 
 
 @router.post("/library/retired", status_code=201)

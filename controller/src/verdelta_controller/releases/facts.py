@@ -2,17 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, and_
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
+from ..foundation.clock import now
 from .acceptance import Outcome, Told, summarise
 from .gates import Accepted, Facts, OpenError, Recorded, Rehearsed, Signed, Waived
 from .manifest import Manifest, ReleaseType
-from .policy import Severity
+from .policy import Frequency, Policy, Severity
 from .rules import ReleaseState
 from .sides import Purpose
 from .tables import (
@@ -52,9 +53,12 @@ class _Built(NamedTuple):
     by: str
 
 
-def gather(session: Session, release: Release) -> Facts:
-    """Return what is known of a release and its present package."""
-    return gather_all(session, [release])[release.id or 0]
+def gather(session: Session, release: Release, policy: Policy) -> Facts:
+    """Return what is known of a release and its present package, as far back as its policy asks for."""
+    kind = policy.of(ReleaseType(release.type))
+    days = [one.days for gates in kind.before.values() for one in gates if isinstance(one, Frequency)]
+    since = now() - timedelta(days=max(days, default=0))
+    return gather_all(session, [release], since)[release.id or 0]
 
 
 def gather_all(

@@ -91,7 +91,8 @@ def not_authorised(release: Release) -> GateClosed:
 
 def check_gates(session: Session, release: Release, wanted: ReleaseState) -> None:
     """Raise GateClosed, which names the gates that keep a release from a state."""
-    policy, found = policy_of(session, release), facts.gather(session, release)
+    policy = policy_of(session, release)
+    found = facts.gather(session, release, policy)
     label = label_of(release)
     missing = gates.left_out(policy, found, wanted)
     if missing:

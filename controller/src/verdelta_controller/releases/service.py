@@ -1,7 +1,7 @@
 """Draft and build releases, authorise them, and keep where they stand."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -209,6 +209,12 @@ class ReleaseService:
             raise NotFound(f"there is no release number {release_id}")
         return found
 
+    def by_ids(self, numbers: Collection[int]) -> dict[int, Release]:
+        """Return releases by their numbers; what is not there is left out."""
+        with self._database.reading() as session:
+            found = session.exec(select(Release).where(col(Release.id).in_(numbers)))
+            return {release.id or 0: release for release in found}
+
     def releases(self, before: int | None = None, limit: int = 100) -> list[Release]:
         """Return releases, the newest first: of those older than number `before`, at most `limit`."""
         wanted = select(Release).order_by(col(Release.id).desc()).limit(limit)
@@ -247,7 +253,7 @@ class ReleaseService:
         with self._database.reading() as session:
             release = get(session, name, version)
             policy = policy_of(session, release)
-            return release, policy, gates.checklist(policy, facts.gather(session, release), now())
+            return release, policy, gates.checklist(policy, facts.gather(session, release, policy), now())
 
     # -- asked by roll-outs
 
@@ -260,12 +266,16 @@ class ReleaseService:
             check_gates(session, release, ReleaseState.DEPLOYING)
             return list(policy_of(session, release).of(ReleaseType(release.type)).verified_in)
 
+    def hold(self, session: Session, release_id: int) -> Release:
+        """Return a release that nobody else changes until the caller's transaction ends.  Raises NotFound."""
+        return hold(session, release_id)
+
     def begin_deployment(self, session: Session, release_id: int) -> None:
         """Hold a release while its roll-out is written down, so that nobody cancels or retires it at this moment.
 
         Raises Retired.
         """
-        release = hold(session, release_id)
+        release = self.hold(session, release_id)
         self._library.check_not_retired(session, release.name, release.version)
 
     def follow(self, session: Session, release_id: int, wanted: ReleaseState) -> None:
@@ -273,7 +283,7 @@ class ReleaseService:
 
         Raises GateClosed when it was never authorised, or is closed.
         """
-        release = hold(session, release_id)
+        release = self.hold(session, release_id)
         if ReleaseState(release.state) not in rules.IN_DEPLOYMENT:
             raise not_authorised(release)
         if release.state != wanted.value:

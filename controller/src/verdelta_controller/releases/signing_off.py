@@ -55,7 +55,8 @@ class SigningOffService:
         """Return what would be signed now.  Raises NotFound, GateClosed (there is no package)."""
         with self._database.reading() as session:
             release = get(session, name, version)
-            return _binding(release, policy_of(session, release), facts.gather(session, release), purpose)
+            policy = policy_of(session, release)
+            return _binding(release, policy, facts.gather(session, release, policy), purpose)
 
     def sign(self, name: str, version: str, purpose: Purpose, subject: str, code: str, actor: Actor) -> SignOffRow:
         """Sign what has the digest `subject`: what the person was shown, and nothing that came after.
@@ -197,7 +198,8 @@ def _bound(session: Session, release: Release, purpose: Purpose, subject: str) -
     Raises GateClosed.
     """
     _check_open(release)
-    policy, known = policy_of(session, release), facts.gather(session, release)
+    policy = policy_of(session, release)
+    known = facts.gather(session, release, policy)
     binding = _binding(release, policy, known, purpose)
     if subject != binding.subject:
         raise GateClosed(
@@ -283,7 +285,8 @@ def _signed(session: Session, release: Release, person: str, purpose: Purpose, s
 
 def _accept(session: Session, release: Release, actor: Actor) -> list[Record]:
     """Let a release that is in test be accepted, when this was the last signature that it takes."""
-    policy, known = policy_of(session, release), facts.gather(session, release)
+    policy = policy_of(session, release)
+    known = facts.gather(session, release, policy)
     if gates.in_the_way(gates.checklist(policy, known, now()), ReleaseState.ACCEPTED):
         return []
     enter(session, release, ReleaseState.ACCEPTED)

@@ -32,7 +32,11 @@ class PolicyVersion(SQLModel, table=True):
 class Release(SQLModel, table=True):
     """A release, where it stands in its life, and the package that it is now ("" while there is none)."""
 
-    __table_args__ = (UniqueConstraint("name", "version"), Index("ix_release_state", "state"))
+    __table_args__ = (
+        UniqueConstraint("name", "version"),
+        Index("ix_release_state", "state"),
+        Index("ix_release_deployed", "service", "type", "deployed_at"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     name: str

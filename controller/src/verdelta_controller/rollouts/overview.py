@@ -102,6 +102,6 @@ class Overview:
         rollouts = {
             rollout.id: rollout for rollout in session.exec(select(Rollout).where(col(Rollout.id).in_(numbers)))
         }
-        releases = {number: self._releases.by_id(number) for number in {r.release_id for r in rollouts.values()}}
+        releases = self._releases.by_ids({rollout.release_id for rollout in rollouts.values()})
         summaries = {number: summary_view(one, releases[one.release_id]) for number, one in rollouts.items()}
         return [{**host_view(one), "rollout": summaries[one.rollout_id]} for one in deployments]

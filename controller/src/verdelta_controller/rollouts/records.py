@@ -24,6 +24,10 @@ from .verdict import Verdict, concluded, recorded
 class Releases(Protocol):
     """What is told to whoever keeps the releases, in the transaction of what it follows from."""
 
+    def hold(self, session: Session, release_id: int) -> object:
+        """Let nobody else move a release until the transaction ends."""
+        ...
+
     def follow(self, session: Session, release_id: int, wanted: ReleaseState) -> None:
         """Let a release stand where its roll-outs stand."""
         ...
@@ -235,6 +239,7 @@ class Records:
             wave.state = WAVE_STATES.next_state(WaveState(wave.state), decision).value
             session.add(wave)
             rollout = _rollout(session, rollout_id)
+            self._releases.hold(session, rollout.release_id)  # before the log, as everybody does
             content = {"wave": number, "state": decision.value}
             self._evidence.append(session, "wave-closed", str(rollout_id), content, now())
             if decision is WaveState.STOPPED:
@@ -409,6 +414,7 @@ class Records:
             outcome = rehearsal_outcome(RolloutState(rollout.state), list(session.exec(hosts)))
             self._releases.follow_rehearsal(session, _number(rollout), *outcome)
             return
+        self._releases.hold(session, rollout.release_id)  # of two roll-outs that settle at once the later sees both
         mine = (Rollout.release_id == rollout.release_id, Rollout.purpose == Purpose.DEPLOYMENT.value)
         states = set(session.exec(select(Rollout.state).where(*mine)))
         reached = next(state for of_rollout, state in _RELEASE_STATES.items() if of_rollout.value in states)

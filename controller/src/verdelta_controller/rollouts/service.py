@@ -170,7 +170,7 @@ class RolloutService:
     def summaries(self) -> list[dict[str, Any]]:
         """Return every roll-out in one line, the newest first."""
         rollouts = self._records.rollouts()
-        releases = {number: self._releases.by_id(number) for number in {rollout.release_id for rollout in rollouts}}
+        releases = self._releases.by_ids({rollout.release_id for rollout in rollouts})
         return [summary_view(rollout, releases[rollout.release_id]) for rollout in rollouts]
 
     def summary(self, rollout_id: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""What is retired is not rolled out, and what is on its way is not retired: whichever of the two is asked first."""
+"""Where a release stands when its roll-outs, and who retires it, move at once: nothing is lost, and one thing is so."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -15,6 +16,7 @@ from verdelta_controller.foundation.errors import GateClosed
 from verdelta_controller.library.rules import Retired
 from verdelta_controller.rollouts.progress import Progress
 from verdelta_controller.rollouts.service import RolloutService
+from verdelta_controller.rollouts.states import WaveState
 
 
 def a_host(scene: Scene, name: str) -> Host:
@@ -88,3 +90,12 @@ def test_of_retiring_and_rolling_out_at_once_one_is_done(scene, rollouts):
         ]
         results = at_once(asked if turn % 2 else asked[::-1])
         assert [isinstance(result, GateClosed) for result in results].count(True) == 1, results
+
+
+def test_a_release_whose_two_rollouts_end_at_once_is_deployed(scene):
+    for turn in range(20):
+        release = scene.release(f"3.{turn}")
+        numbers = [scene.rollout(release, [a_host(scene, f"web-{turn}-{place}")]) for place in range(2)]
+        ended = at_once([partial(scene.records.close_wave, number, 1, WaveState.PASSED) for number in numbers])
+        assert ended == [None, None]
+        assert scene.services.releases.by_id(release.id).state == "deployed"
