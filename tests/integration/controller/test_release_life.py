@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.support.releases import Releases, some_releases
+from tests.support.releases import MANIFEST, Releases, some_releases
 
 from verdelta_controller.foundation.errors import GateClosed
 from verdelta_controller.releases.rules import ReleaseState
@@ -67,3 +67,24 @@ def test_nobody_signs_what_was_given_up(releases, end: str):
     with pytest.raises(GateClosed, match=f"labapp 1.1 is {end}: there is nothing to sign any more"):
         releases.sign("carl", Purpose.CHANGE)
     assert releases.signing.sign_offs("labapp", "1.1") == []
+
+
+KNOWN = """known_errors:
+  - {title: loses its settings, severity: high, workaround: Keep a copy., component: labapp}
+"""
+
+
+def test_what_a_package_says_is_known_to_be_wrong_with_it_is_on_record_once_and_closes_its_gate(releases):
+    bob = releases.people["bob"]
+    source = MANIFEST.format(version="1.1", build=1, type="minor") + KNOWN
+    releases.service.build(source, {}, "release.yaml", bob)
+    releases.service.build(source.replace("build 1", "build 2"), {}, "release.yaml", bob)
+    (error,) = releases.records.known_errors("labapp", "1.1")
+    assert (error.title, error.severity, error.workaround) == ("loses its settings", "high", "Keep a copy.")
+    assert recorded(releases, "known-error-found") == 1
+    _, _, lines = releases.service.checklist("labapp", "1.1")
+    assert {line.gate: line.status.value for line in lines}["known-errors high"] == "not_met"
+    releases.records.resolve(error.id, "fixed", "mended", bob)
+    releases.build()
+    _, _, lines = releases.service.checklist("labapp", "1.1")
+    assert {line.gate: line.status.value for line in lines}["known-errors high"] == "met"

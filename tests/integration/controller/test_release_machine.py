@@ -29,8 +29,9 @@ from verdelta_controller.foundation.errors import GateClosed, VerdeltaError
 from verdelta_controller.foundation.evidence_check import verify_log
 from verdelta_controller.releases.acceptance import Outcome, Result
 from verdelta_controller.releases.expectations import Expectation
+from verdelta_controller.releases.known_errors import Severity
 from verdelta_controller.releases.manifest import ReleaseType
-from verdelta_controller.releases.policy import Severity, shipped_policy
+from verdelta_controller.releases.policy import shipped_policy
 from verdelta_controller.releases.record_service import NewError
 from verdelta_controller.releases.rules import RELEASE_STATES
 from verdelta_controller.releases.rules import ReleaseState as S

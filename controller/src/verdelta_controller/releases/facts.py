@@ -12,8 +12,9 @@ from sqlmodel import Session, col, select
 from ..foundation.clock import now
 from .acceptance import Outcome, Told, summarise
 from .gates import Accepted, Facts, OpenError, Recorded, Rehearsed, Signed, Waived
+from .known_errors import Severity
 from .manifest import Manifest, ReleaseType
-from .policy import Frequency, Policy, Severity
+from .policy import Frequency, Policy
 from .rules import ReleaseState
 from .sides import Purpose
 from .tables import (

@@ -11,8 +11,9 @@ from typing import Any
 
 from ..access.rules import Role
 from . import policy as gate
+from .known_errors import Severity
 from .manifest import Manifest, ReleaseType
-from .policy import Policy, Severity
+from .policy import Policy
 from .rules import ReleaseState
 from .sides import SIGNED_BY, Purpose
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from ..access.rules import Actor
 from ..foundation.clock import now
 from ..foundation.errors import Conflict, GateClosed, NotFound
 from ..foundation.evidence import Record
@@ -13,7 +14,7 @@ from .expectations import Expectation
 from .manifest import Manifest
 from .policy_service import policy_of
 from .rules import OPEN_TO_BUILDING, ReleaseState
-from .tables import Package, RehearsalRun, Release
+from .tables import KnownError, Package, RehearsalRun, Release
 
 
 def enter(session: Session, release: Release, wanted: ReleaseState) -> None:
@@ -148,4 +149,33 @@ def void(session: Session, release: Release, reason: str) -> list[Record]:
         session.add(signed)
         content = {"sign_off": signed.id, "purpose": signed.purpose, "by": signed.person_name, "reason": reason}
         records.append(Record("sign-off-voided", label_of(release), content))
+    return records
+
+
+def note_known_errors(session: Session, release: Release, manifest: Manifest, actor: Actor) -> list[Record]:
+    """Write down what a new package says is known to be wrong with it, and return what is to be recorded of that.
+
+    What is open under the same title already is not written down twice.
+    """
+    mine = (KnownError.release_id == release.id, KnownError.state == "open")
+    known = set(session.exec(select(KnownError.title).where(*mine)))
+    records = []
+    for entry in manifest.known_errors:
+        if entry.title in known:
+            continue
+        error = KnownError(
+            release_id=release.id or 0,
+            package=release.digest,
+            component=entry.component or "",
+            title=entry.title,
+            severity=entry.severity.value,
+            workaround=entry.workaround or "",
+            state="open",
+            found_at=now(),
+            found_by=actor.name,
+        )
+        session.add(error)
+        session.flush()
+        content = {"number": error.id, "title": entry.title, "severity": entry.severity.value, "by": actor.name}
+        records.append(Record("known-error-found", label_of(release), content))
     return records

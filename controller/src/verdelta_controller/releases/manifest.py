@@ -22,6 +22,7 @@ from .acceptance import Criterion, StateCriterion
 from .component_checks import Flaw, component_flaws
 from .components import PATH, SHA256, Component, InnerPath
 from .expectations import Expectation, Strict, Text
+from .known_errors import KnownErrorEntry
 from .manifest_errors import ManifestError, Problem, problems_of, quoted
 
 NAME = r"^[a-z0-9][a-z0-9._+-]*$"
@@ -104,6 +105,9 @@ class Manifest(Strict):
     install: Step = Field(description="how it is installed")
     back_out: Step | None = Field(default=None, description="how a host gets back to what it was before")
     acceptance: list[Criterion] = Field(default=[], max_length=1000, description="what it will be accepted by")
+    known_errors: list[KnownErrorEntry] = Field(
+        default=[], max_length=500, description="what is known to be wrong with it, and how to live with that"
+    )
     changes: list[Expectation] = Field(
         min_length=1, max_length=5000, description="what is different on a host afterwards, and nothing else is"
     )

@@ -31,6 +31,7 @@ _SINGULAR = {
     "tests": "test",
     "specification": "line",
     "acceptance": "criterion",
+    "known_errors": "known error",
 }
 _KINDS = {str: "text", bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
 

@@ -7,7 +7,6 @@ was in force when it was drafted.
 import hashlib
 import re
 from datetime import date
-from enum import StrEnum
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal, Self
@@ -21,21 +20,13 @@ from ..foundation.errors import InvalidInput, NotFound
 from . import located_yaml
 from .components import Document as DocumentKind
 from .expectations import Strict, Text, told_by
+from .known_errors import Severity
 from .manifest import NAME, ReleaseType
 from .manifest_errors import ManifestError, Problem, problems_of
 from .rules import ReleaseState
 from .sides import Purpose
 
 RecordName = Annotated[str, StringConstraints(max_length=60, pattern=NAME)]
-
-
-class Severity(StrEnum):
-    """How much a known error hurts, the least first."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
 
 
 class _Gate(Strict):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..access.http import Reads, Records, Tests
 from ..foundation.schema import Moment
-from .policy import Severity
+from .known_errors import Severity
 from .record_service import NewError, RecordService
 from .routes import Reason, Releases, ReleaseSummary, summary
 from .tables import GateRecord, GateWaiver, KnownError

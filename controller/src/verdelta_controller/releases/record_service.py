@@ -14,9 +14,10 @@ from ..foundation.evidence import EvidenceLog
 from ..library.service import LibraryService
 from . import policy as gate
 from .duties import claim
+from .known_errors import Severity
 from .lifecycle import get, label_of
 from .manifest import ReleaseType
-from .policy import NEVER_WAIVED, Severity
+from .policy import NEVER_WAIVED
 from .policy_service import policy_of
 from .sides import Side, side_of
 from .tables import GateRecord, GateWaiver, KnownError, Release

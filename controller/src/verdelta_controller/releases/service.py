@@ -30,6 +30,7 @@ from .lifecycle import (
     label_of,
     manifest_of,
     not_authorised,
+    note_known_errors,
     package_of,
     void,
 )
@@ -131,12 +132,15 @@ class ReleaseService:
                 session.flush()
             voided = void(session, release, f"built anew as {digest[:12]}")
             release.digest, release.passed = digest, []
+            known = note_known_errors(session, release, manifest, actor)
             enter(session, release, ReleaseState.BUILT)
             written = hashlib.sha256(source.encode()).hexdigest()
             content: dict[str, Any] = {"digest": digest, "by": actor.name, "source": written}
             if len(files) <= LISTED:
                 content["files"] = dict(files)
-            self._evidence.append_many(session, [*voided, Record("release-built", label_of(release), content)], now())
+            self._evidence.append_many(
+                session, [*voided, Record("release-built", label_of(release), content), *known], now()
+            )
         return release, True
 
     def authorise(self, name: str, version: str, actor: Actor) -> Release:

@@ -21,8 +21,9 @@ from verdelta_controller.releases.gates import (
     in_the_way,
     left_out,
 )
+from verdelta_controller.releases.known_errors import Severity
 from verdelta_controller.releases.manifest import Manifest, ReleaseType, load_manifest
-from verdelta_controller.releases.policy import Policy, Severity, load_policy, shipped_policy
+from verdelta_controller.releases.policy import Policy, load_policy, shipped_policy
 from verdelta_controller.releases.rules import ReleaseState
 from verdelta_controller.releases.sides import Purpose
 
