@@ -13,6 +13,7 @@ from verdelta_controller.fleet.environment_rules import NewBooking
 from verdelta_controller.foundation.clock import now
 from verdelta_controller.releases import facts
 from verdelta_controller.releases.manifest import ReleaseType
+from verdelta_controller.releases.policy_service import policy_of
 from verdelta_controller.releases.sides import Purpose
 from verdelta_controller.rollouts.states import RolloutState
 from verdelta_controller.rollouts.tables import Rollout
@@ -166,7 +167,9 @@ def test_gates_of_many_releases_at_once_are_what_they_are_one_by_one(releases):
     every = releases.service.releases()
     with releases.services.database.reading() as session:
         together = facts.gather_all(session, every)
-        assert together == {release.id: facts.gather(session, release) for release in every}
+        assert together == {
+            release.id: facts.gather(session, release, policy_of(session, release)) for release in every
+        }
     assert together[every[1].id].rehearsal is None
 
 
