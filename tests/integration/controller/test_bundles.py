@@ -89,12 +89,16 @@ def test_what_is_no_bundle_is_refused_in_one_line(bundle: bytes) -> None:
     assert "\n" not in caught.value.message
 
 
-def test_a_bundle_over_http_is_capped_and_for_builders_alone(services: Services) -> None:
+def test_a_bundle_over_http_is_capped_by_itself_and_for_who_may_record(services: Services) -> None:
     client = a_client(services)
     builder = {"Authorization": f"Bearer {a_token(services)}"}
     said, content = file(b"over http")
     answer = client.post("/api/v1/artifacts/bundles", content=pack([(said, content)]), headers=builder)
     assert (answer.status_code, answer.json()) == (201, [said.sha256])
+    whole = pack(
+        [file(bytes([number]) * (1 << 20), f"{number}.bin") for number in range(12)]
+    )  # more than other requests
+    assert client.post("/api/v1/artifacts/bundles", content=whole, headers=builder).status_code == 201
     large = client.post("/api/v1/artifacts/bundles", content=b"x" * (bundles.LIMIT + 1), headers=builder)
     assert large.status_code == 413
     auditor = {"Authorization": f"Bearer {a_token(services, Role.AUDITOR)}"}

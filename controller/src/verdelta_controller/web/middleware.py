@@ -12,7 +12,7 @@ from ..foundation.errors import TooLarge
 from .errors import Failed, answer
 
 BODY_LIMIT = 8 << 20  # bytes of a request to the API; what is streamed (artifacts, messages) has its own limit
-STREAMED = (("POST", "/agent/"), ("PUT", "/api/v1/artifacts/"))
+STREAMED = (("POST", "/agent/"), ("PUT", "/api/v1/artifacts/"), ("POST", "/api/v1/artifacts/bundles"))
 
 POLICY = "; ".join(
     (
