@@ -146,7 +146,6 @@ def _side_in(entry: Entry) -> Side | None:
 def _check_signatures(report: Report, opened: Opened) -> None:
     said = opened.predicate
     policy = Policy.model_validate(said.policy)
-    change = _accepted_change(said)
     for entry in _valid_signatures(said.entries):
         content = entry.content
         with report.claim(f"{content['by']} signed this package for {content['purpose']}") as claim:
@@ -154,6 +153,7 @@ def _check_signatures(report: Report, opened: Opened) -> None:
             purpose = Purpose(str(content["purpose"]))
             _same("the role", SIGNED_BY[purpose].value, content["role"])
             _same("the package", content["package"], opened.package)
+            change = accepted_change(said.entries, entry.index)
             bound = signed_subject(said.release, said.version, opened.package, policy.digest(), change, purpose.value)
             _same("what it binds: release, package, policy and change", content["subject"], bound)
 
@@ -163,10 +163,15 @@ def _valid_signatures(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.kind == "signed-off" and entry.content["sign_off"] not in void]
 
 
-def _accepted_change(said: Predicate) -> str:
-    """Return the digest of the rehearsed change that holds, "" where there is none."""
+def accepted_change(entries: Sequence[Entry], before: int) -> str:
+    """Return the digest of the rehearsed change that held when the log had come to `before`, "" where there was none.
+
+    An emergency may be authorised without one, and owe its rehearsal until it is closed.
+    """
     standing = ""
-    for entry in said.entries:
+    for entry in entries:
+        if entry.index >= before:
+            break
         if entry.kind == "rehearsed-change-accepted":
             standing = str(entry.content["change"])
         elif entry.kind == "rehearsed-change-voided":
@@ -187,7 +192,7 @@ def _check_change(report: Report, opened: Opened) -> None:
         changes = [Expectation.model_validate(change) for change in said.authorised_change]
         _same("its digest", change_digest(changes), entry.content["authorised_change"])
         _same("the package that was authorised", entry.content["digest"], opened.package)
-    accepted = _accepted_change(said)
+    accepted = accepted_change(said.entries, entry.index)
     if accepted:
         with report.claim("that is the rehearsed change, as it was reviewed and accepted"):
             _same("the digest", accepted, entry.content["authorised_change"])

@@ -17,9 +17,10 @@ from verdelta_agent.model import canonical
 from verdelta_controller.foundation.signing import SigningKey, Statement
 from verdelta_controller.releases.sides import Purpose
 from verdelta_controller.rollouts import release_evidence
+from verdelta_controller.rollouts.bundle import Entry
 from verdelta_controller.rollouts.bundle_report import Report
 from verdelta_controller.rollouts.rehearsals import RehearsalService
-from verdelta_controller.rollouts.release_evidence_check import verify
+from verdelta_controller.rollouts.release_evidence_check import accepted_change, verify
 from verdelta_controller.rollouts.release_evidence_export import ReleaseExporter
 from verdelta_controller.rollouts.tables import Deployment
 
@@ -209,3 +210,17 @@ def test_a_roll_out_that_was_exchanged_for_another_is_refused(proved: Proved) ->
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]\n", b'{"format":"verdelta-release-evidence"}\n', b"\xff" * 100])
 def test_what_is_no_evidence_is_refused_and_never_a_crash(proved: Proved, data: bytes) -> None:
     assert "the file is the evidence of a release" in _reason(verify(data, proved.trusted))
+
+
+def test_what_is_accepted_after_a_moment_does_not_count_for_it() -> None:
+    """An emergency is authorised by what it declares, and its rehearsal, which it owes, is accepted later."""
+    said = [
+        _recorded(1, "rehearsed-change-accepted", "a"),
+        _recorded(2, "rehearsed-change-voided", "a"),
+        _recorded(5, "rehearsed-change-accepted", "b"),
+    ]
+    assert [accepted_change(said, before) for before in (1, 2, 3, 5, 6)] == ["", "a", "", "", "b"]
+
+
+def _recorded(index: int, kind: str, change: str) -> Entry:
+    return Entry(index, kind, "labapp 1.1", "2026-11-26T00:00:00Z", {"change": change}, [])
