@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from ..foundation.schema import Moment
+from ..foundation.schema import GivenMoment, Moment
 from .accounts import Account
 from .http import ManagesAccess, Reads
 from .login_routes import Access, Name
@@ -38,8 +38,8 @@ class GrantOrder(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "tester"}]})
 
     role: Role
-    begins_at: AwareDatetime | None = Field(default=None, description="now, where it is not said")
-    ends_at: AwareDatetime | None = Field(default=None, description="it stays, where it is not said")
+    begins_at: GivenMoment | None = Field(default=None, description="now, where it is not said")
+    ends_at: GivenMoment | None = Field(default=None, description="it stays, where it is not said")
 
 
 class LoanOrder(BaseModel):
@@ -62,8 +62,8 @@ class LoanOrder(BaseModel):
     role: Role
     to: Name = ""
     team: Name = ""
-    begins_at: AwareDatetime
-    ends_at: AwareDatetime
+    begins_at: GivenMoment
+    ends_at: GivenMoment
 
 
 class MergeOrder(BaseModel):

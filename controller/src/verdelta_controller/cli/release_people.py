@@ -10,7 +10,7 @@ from rich.console import Group as Together
 from rich.text import Text
 
 from ..foundation.errors import InvalidInput
-from . import profile, signs
+from . import moments, profile, signs
 from .command import Command, connected
 from .release_test import bring_in
 from .render import Column, listing
@@ -226,14 +226,14 @@ def resolve(session: Session, number: int, fixed: str | None, accepted: str | No
 @click.argument("version")
 @click.argument("gate")
 @click.option("--reason", required=True, help="Why the release may go without it.")
-@click.option("--until", required=True, metavar="MOMENT", help="When the waiver ends, with its time zone.")
+@click.option("--until", required=True, metavar="MOMENT", help="When the waiver ends, such as 2027-01-15T08:00.")
 @connected
 def waive(session: Session, name: str, version: str, gate: str, reason: str, until: str) -> None:
     """Ask for a gate to be waived.
 
     It is waived once a second person grants it. A sign-off is never waived.
     """
-    order = {"gate": gate, "reason": reason, "expires_at": until}
+    order = {"gate": gate, "reason": reason, "expires_at": moments.parse(session, "--until", until).isoformat()}
     made = session.api.post(path_of("releases", name, version, "waivers"), order)
     session.show(made, lambda: _asked(made))
 

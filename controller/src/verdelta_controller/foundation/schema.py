@@ -1,11 +1,22 @@
 """What every part of the API says in the same way: moments, and why something was refused."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 Moment = Annotated[datetime, Field(examples=["2026-11-22T02:14:07Z"])]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("no moment that a calendar of ours has") from error
+
+
+# A moment that is asked for: with its zone, for nobody knows which one was meant.
+GivenMoment = Annotated[AwareDatetime, AfterValidator(_in_utc), Field(examples=["2027-01-15T08:00:00+01:00"])]
 
 
 class Refusal(BaseModel):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..access.http import Reads, Records, Tests
-from ..foundation.schema import Moment
+from ..foundation.schema import GivenMoment, Moment
 from .known_errors import Severity
 from .record_service import NewError, RecordService
 from .routes import Reason, Releases, ReleaseSummary, summary
@@ -102,7 +102,7 @@ class WaiverOrder(BaseModel):
 
     gate: str = Field(min_length=1, max_length=100)
     reason: str = Field(min_length=1, max_length=2000)
-    expires_at: Moment
+    expires_at: GivenMoment
 
 
 class WaiverView(BaseModel):

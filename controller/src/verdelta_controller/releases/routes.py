@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..access.http import AuthorisesReleases, BuildsReleases, Reads, public
-from ..foundation.schema import Moment
+from ..foundation.schema import GivenMoment, Moment
 from . import playbooks
 from .manifest import NAME, VERSION, ReleaseType, manifest_schema
 from .service import ReleaseService
@@ -53,7 +53,7 @@ class Draft(BaseModel):
     version: str = Field(max_length=100, pattern=VERSION)
     type: ReleaseType
     service: str = Field(min_length=1, max_length=200)
-    planned_for: Moment | None = Field(default=None, description="when it is to be deployed")
+    planned_for: GivenMoment | None = Field(default=None, description="when it is to be deployed, with its zone")
 
 
 class Reason(BaseModel):
