@@ -108,14 +108,26 @@ def _bring_in(session: Session, found: "Package") -> None:
             output.show(Text(f"  and {amount(len(found.files) - 50, 'further file')}", style=signs.IDLE))
 
 
+# What is said of a package that was there already, by where its release stands with it.
+_STANDING = {
+    "rejected": "It is the package that was rejected: mend it, and build again.",
+    "cancelled": "This release was given up: give the package another version.",
+}
+
+
 def _built(document: dict[str, Any], tests: "BuilderTests") -> Text:
     name, files = f"{document['name']} {document['version']}", amount(len(document["files"]), "file")
-    line = Text(plain(f"✔ {name}: {files}, package {document['digest'][:12]}, {document['state']}"), style=signs.GOOD)
+    standing = _STANDING.get(document["state"])
+    sign, style = ("!", signs.UNSURE) if standing else ("✔", signs.GOOD)
+    state = signs.sign_of(signs.RELEASES, document["state"]).word
+    line = Text(plain(f"{sign} {name}: {files}, package {document['digest'][:12]}, {state}"), style=style)
     if tests.left_out or tests.failed:
         line.append(f"\n! builder's tests: {_tests_said(tests)}", style=signs.UNSURE)
     elif tests.passed:
         line.append(f"\n  builder's tests: {_tests_said(tests)}", style="none")
-    if document["authorised_at"] is None:
+    if standing:
+        line.append(f"\n{standing}", style="none")
+    elif document["authorised_at"] is None:
         line.append("\n").append(plain(f"Next: verdelta release gates {name}"), style="none")
     return line
 

@@ -9,12 +9,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from . import signs
+from . import moments, signs
 from .command import Command, connected
 from .session import Session, confirm, path_of
 from .text import amount, moment, plain
 
-_TYPES = ("major", "minor", "emergency")
+TYPES = ("major", "minor", "emergency")
 
 
 @click.command(
@@ -26,9 +26,9 @@ _TYPES = ("major", "minor", "emergency")
 )
 @click.argument("name")
 @click.argument("version")
-@click.option("--type", "kind", type=click.Choice(_TYPES), required=True, help="How much it brings, and how fast.")
+@click.option("--type", "kind", type=click.Choice(TYPES), required=True, help="How much it brings, and how fast.")
 @click.option("--service", required=True, help="The service that it belongs to.")
-@click.option("--planned-for", metavar="MOMENT", help="When it is to be deployed, with its time zone.")
+@click.option("--planned-for", metavar="MOMENT", help="When it is to be deployed, such as 2027-01-15T08:00.")
 @connected
 def draft(session: Session, name: str, version: str, kind: str, service: str, planned_for: str | None) -> None:
     """Begin to plan a release, before anything is built.
@@ -36,7 +36,9 @@ def draft(session: Session, name: str, version: str, kind: str, service: str, pl
     From here on it is bound to the policy in force, and `release gates` shows what it will need.
     """
     order = {"name": name, "version": version, "type": kind, "service": service}
-    made = session.api.post("releases/drafts", {**order, **({"planned_for": planned_for} if planned_for else {})})
+    if planned_for:
+        order["planned_for"] = moments.parse(session, "--planned-for", planned_for).isoformat()
+    made = session.api.post("releases/drafts", order)
     session.show(made, lambda: _line(made, "drafted", f"verdelta release gates {name} {version}"))
 
 
@@ -80,8 +82,10 @@ def checklist(document: dict[str, Any], shown: list[dict[str, Any]], left: int) 
     if not document["gates"]:
         table.add_row(Text("The policy asks for nothing: nobody else looks at this release."))
     total = len(document["gates"])
-    last = f"{amount(total - left, 'gate')} of {total} met or waived" if total else ""
-    return Together(head, table, Text(last))
+    last = Text(f"{amount(total - left, 'gate')} of {total} met or waived" if total else "")
+    if not left and document["state"] in ("built", "accepted"):
+        last.append(plain(f"\nNext: verdelta release authorise {document['release']} {document['version']}"))
+    return Together(head, table, last)
 
 
 @click.command(cls=Command, examples='verdelta release reject labapp 1.1 --reason "loses its settings"')

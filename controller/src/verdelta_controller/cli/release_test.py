@@ -238,7 +238,7 @@ def _write(path: Path, name: str, version: str, found: Mapping[str, Any]) -> Non
     said_first = [
         f"# What {name} {version} was observed to change in rehearsal {found['rollout']}.",
         "# Leave a line, loosen a value (any, {pattern: …}, {at_least: …}), or strike the line out.",
-        f"package: {found['package']}",
+        f'package: "{found["package"]}"',
         "changes:",
     ]
     lines = []
