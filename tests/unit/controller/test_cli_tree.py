@@ -114,6 +114,15 @@ def test_resume_is_not_offered_where_there_is_nothing_to_resume():
     assert not any("resume" in line for line in as_lines(view))
 
 
+def test_a_rehearsal_claims_nothing_and_points_to_the_review_of_what_it_changed():
+    varying = {**verified("a")[0], "state": "at_variance"}
+    shown = as_lines({**rollout("finished", wave(1, "passed", varying)), "purpose": "rehearsal"})
+    said = " ".join(shown)
+    assert "✔ finished: rehearsed on 1 host. What that changed is to be reviewed: " in said
+    assert said.endswith("verdelta release rehearsed labapp 1.1")
+    assert "rehearsal 12" in shown[0] and "exactly what was released" not in said
+
+
 def test_success_is_claimed_only_of_a_finished_rollout():
     finished = rollout("finished", wave(1, "passed", *verified("a")))
     cancelled = rollout("cancelled", wave(1, "stopped", *verified("a"), host("b", "pending")))

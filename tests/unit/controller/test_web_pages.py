@@ -317,11 +317,22 @@ def test_the_next_commands_are_those_that_can_be_run(state, waves, cancelled, co
     ]
     view = {
         "id": 7,
+        "purpose": "deployment",
         "state": state,
         "cancelled": cancelled,
         "waves": [{"number": 1, "state": wave, "hosts": hosts_there} for wave in waves],
     }
     assert [step.line for step in rollouts.next_steps(view)] == [f"verdelta rollout {line}" for line in commands]
+
+
+def test_after_a_rehearsal_what_it_changed_is_reviewed_first():
+    there = {"host": "test-01", "state": "at_variance", "installed_at": "2026-11-22T10:00:00+00:00"}
+    view = {
+        **{"id": 7, "release": "labapp", "version": "1.1", "purpose": "rehearsal", "state": "finished"},
+        **{"cancelled": False, "waves": [{"number": 1, "state": "passed", "hosts": [there]}]},
+    }
+    review = "verdelta release rehearsed labapp 1.1"
+    assert [step.line for step in rollouts.next_steps(view)] == [review, "verdelta rollout back-out 7"]
 
 
 # -- hostile hosts

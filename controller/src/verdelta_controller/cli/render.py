@@ -311,6 +311,7 @@ def rollouts(documents: Sequence[Document], wide: bool = False) -> RenderableTyp
         Column("ROLL-OUT", lambda one: one["id"]),
         Column("RELEASE", lambda one: f"{one['release']} {one['version']}"),
         Column("STATE", lambda one: sign_of(signs.ROLLOUTS, one["state"])),
+        Column("FOR", lambda one: one["purpose"]),
         Column("STARTED", lambda one: moment(one["created_at"])),
         Column("BY", lambda one: one["created_by"]),
         Column("ENDED", lambda one: moment(one["ended_at"]) if one["ended_at"] else "-", wide=True),

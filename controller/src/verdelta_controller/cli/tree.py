@@ -151,6 +151,9 @@ def _alike(hosts: Sequence[Document]) -> str:
 
 def _why(view: Document) -> str:
     state = view["state"]
+    if state == "finished" and is_rehearsal(view):
+        review = f"verdelta release rehearsed {plain(view['release'])} {plain(view['version'])}"
+        return f"rehearsed on {amount(view['hosts_total'], 'host')}. What that changed is to be reviewed: {review}"
     if state == "finished":
         return f"{amount(view['hosts_total'], 'host')} verified: what changed is exactly what was released."
     if state == "backed_out":
@@ -163,6 +166,11 @@ def _why(view: Document) -> str:
     stuck = {state: [host["host"] for host in _hosts(view) if host["state"] == state] for state in NOT_PROVED}
     said = [f"{listed(names, NAMED)} {sign_of(HOSTS, state).word}" for state, names in stuck.items() if names]
     return f"{'; '.join(said) or 'a person decides'}."
+
+
+def is_rehearsal(document: Document) -> bool:
+    """Return whether a roll-out is there to find out what a release changes, and proves nothing of it yet."""
+    return bool(document.get("purpose") == "rehearsal")
 
 
 def _hosts(view: Document) -> Iterator[Document]:
@@ -179,7 +187,7 @@ def _heading(view: Document, width: int) -> Text:
 
 def _tallies(view: Document) -> Iterator[str]:
     waves, counts = view["waves"], view["counts"]
-    yield f"roll-out {view['id']}"
+    yield f"{'rehearsal' if is_rehearsal(view) else 'roll-out'} {view['id']}"
     if len(waves) > 1:
         current = next((wave["number"] for wave in waves if wave["state"] in ("running", "paused")), 0)
         yield f"wave {current} of {len(waves)}" if current else amount(len(waves), "wave")

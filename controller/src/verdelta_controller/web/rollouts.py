@@ -16,7 +16,7 @@ from starlette.responses import Response
 from ..access.http import Reads, identify
 from ..foundation.errors import NotAuthenticated
 from ..rollouts.routes import HEARTBEAT, is_at_rest
-from ..rollouts.states import ENDED, HostState
+from ..rollouts.states import ENDED, HostState, Purpose, RolloutState
 from .paging import Number, Offset, Page
 from .rendering import fragment, render
 from .state import Services, services_of
@@ -135,7 +135,11 @@ def next_steps(view: dict[str, Any]) -> list[Command]:
         paused = any(wave["state"] == "paused" for wave in view["waves"])
         leave = Command(f"verdelta rollout cancel {number}", "leave it at this")
         return [look, *([resume] if paused else []), back_out, leave]
-    return [back_out] if any(host["installed_at"] and host["state"] != "backed_out" for host in hosts) else []
+    steps = [back_out] if any(host["installed_at"] and host["state"] != "backed_out" for host in hosts) else []
+    if view["purpose"] == Purpose.REHEARSAL and state == RolloutState.FINISHED:
+        look_over = f"verdelta release rehearsed {view['release']} {view['version']}"
+        steps.insert(0, Command(look_over, "review what it changed, line by line, and accept that"))
+    return steps
 
 
 def in_order(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
